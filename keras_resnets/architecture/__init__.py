@@ -1,0 +1,1 @@
+"""Floor 1: tensors in, tensors out. Knows Keras and nothing else of this package."""

@@ -1,0 +1,76 @@
+"""What Keras does slowly: grouped convolution on TensorFlow.
+
+Keras compiles every grouped convolution with XLA on TensorFlow, which has no fast gradient for it
+on the CPU and leaves an op in a SavedModel that TensorFlow Serving refuses by default. The layer here
+calls TensorFlow's own convolution. It is a Keras ``Conv2D`` in every other respect: the same
+configuration, the same weights, written to a ``.keras`` file as the stock layer.
+"""
+
+import functools
+
+import keras
+
+
+def _on_tensorflow_cpu() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+@functools.cache
+def _native_gradient_works() -> bool:
+    """Whether TensorFlow can differentiate its grouped convolution here (on CPUs: oneDNN only)."""
+    import tensorflow as tf
+
+    # Asked once, outside of any graph being traced, because the answer depends on build and settings.
+    with tf.init_scope():
+        image, kernel = tf.ones((1, 3, 3, 4)), tf.ones((3, 3, 2, 4))
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch(kernel)
+                total = tf.reduce_sum(tf.nn.conv2d(image, kernel, 1, "SAME"))
+            tape.gradient(total, kernel)
+        except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError):
+            return False
+    return True
+
+
+class Conv2D(keras.layers.Conv2D):
+    """``keras.layers.Conv2D`` whose groups run in TensorFlow's own kernel, forward and gradient."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # XLA loses to oneDNN on CPUs; GPUs and the other backends keep their compilers.
+        self.supports_jit = not _on_tensorflow_cpu()
+
+    def convolution_op(self, inputs, kernel):
+        if self.groups == 1 or keras.backend.backend() != "tensorflow":
+            return super().convolution_op(inputs, kernel)
+        import tensorflow as tf
+
+        first = self.data_format == "channels_first"
+
+        def convolve(image, kernel):
+            return tf.nn.conv2d(
+                image,
+                kernel,
+                strides=self.strides,
+                padding=self.padding.upper(),
+                data_format="NCHW" if first else "NHWC",
+                dilations=self.dilation_rate,
+            )
+
+        inputs, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
+        if _native_gradient_works():
+            return convolve(inputs, kernel)
+        axis = 1 if first else -1
+        images = tf.split(inputs, self.groups, axis=axis)
+        kernels = tf.split(kernel, self.groups, axis=-1)
+        return tf.concat([convolve(*pair) for pair in zip(images, kernels, strict=True)], axis=axis)
+
+
+# Keras files a class under its module and name: so placed, the layer is saved as the stock one and
+# the file opens where this package is not installed.
+Conv2D.__module__ = "keras.layers"

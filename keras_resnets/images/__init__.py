@@ -1,0 +1,1 @@
+"""Floor 2: files to pixels to tensors, and logits to labels."""

@@ -1,0 +1,1 @@
+"""Floor 2: bytes to arrays to variables."""

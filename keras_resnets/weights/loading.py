@@ -1,0 +1,187 @@
+"""Arrays to variables: compare everything, then assign everything, or nothing."""
+
+import collections
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+from . import mapping
+from .formats import Contents, Layers, WeightsError, read
+
+HEAD = "predictions"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of every layer that has weights.
+
+    Attributes:
+        loaded: Layers of the network that got the file's arrays.
+        adapted: ``layer: how`` for those whose arrays were changed to fit.
+        new: Layers of the network that keep their fresh values.
+        skipped: ``layer: why`` for those of the file that were left out.
+    """
+
+    loaded: tuple[str, ...]
+    adapted: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded)} layers loaded"]
+        for title in ("adapted", "new", "skipped"):
+            lines += [f"{title}: {item}" for item in getattr(self, title)]
+        return "\n".join(lines)
+
+
+def load(model: keras.Model, path: str | os.PathLike, new_head: bool = False) -> LoadReport:
+    """Load a weights file into a network: all of it or nothing.
+
+    Args:
+        model: A network of this package (its layers are known by their names).
+        path: What `formats.read` reads.
+        new_head: Keep the network's fresh classifier, whatever the file's.
+
+    Raises:
+        FileNotFoundError: Nothing is at ``path``.
+        WeightsError: The file cannot be read or does not fit; the network is as it was.
+    """
+    contents = read(path)
+    try:
+        arrays = _in_our_names(contents, model)
+        return _assign(model, arrays, new_head)
+    except WeightsError as error:
+        raise WeightsError(f"{contents.path} ({contents.format}) into {model.name}: {error}") from None
+
+
+def _variables(model: keras.Model) -> dict[str, dict[str, keras.Variable]]:
+    """Layer -> variable -> variable, in the network's order; layers without weights are left out."""
+    return {layer.name: {v.name: v for v in layer.weights} for layer in model.layers if layer.weights}
+
+
+# --- file names to layer names --------------------------------------------------------------------
+
+
+def _in_our_names(contents: Contents, model: keras.Model) -> Layers:
+    layers = contents.layers
+    if contents.by_class:
+        layers = {name: layers[place] for place, name in _class_places(model) if place in layers} | {
+            place: layers[place] for place in layers if place not in dict(_class_places(model))
+        }
+    elif publisher := mapping.recognise(layers):
+        grouped = mapping.has_depthwise(layers)
+        if grouped:
+            layers = mapping.group_depthwise(layers)
+        layers = mapping.rename(layers, publisher)
+        # Keras reads these files by order: where names and order disagree, one of them is wrong.
+        if contents.ordered and not grouped and publisher.name == "Keras names":
+            _check_order(layers, model)
+    elif contents.ordered:
+        layers = _by_order(layers, model)
+    return _number_to_name(layers, model)
+
+
+def _class_places(model: keras.Model) -> list[tuple[str, str]]:
+    """(``conv2d_7``, the name of the eighth Conv2D), as Keras 3 counts layers in a file."""
+    kinds = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "Dense": "dense"}
+    seen, places = collections.Counter(), []
+    for layer in model.layers:
+        kind = kinds.get(type(layer).__name__)
+        if kind:
+            places.append((f"{kind}_{seen[kind]}" if seen[kind] else kind, layer.name))
+            seen[kind] += 1
+    return places
+
+
+def _check_order(layers: Layers, model: keras.Model) -> None:
+    ours = [name for name in _variables(model) if name in layers]
+    theirs = [name for name in layers if name in set(ours)]
+    for place, (here, there) in enumerate(zip(ours, theirs, strict=True), 1):
+        if here != there:
+            raise WeightsError(
+                f"layer {place} is {here} in the network and {there} in the file: layers are swapped. "
+                "Keras reads this format by order and would mix them up; save the model the file came "
+                "from with model.save_weights('name.weights.h5'), which keeps the names"
+            )
+
+
+def _by_order(layers: Layers, model: keras.Model) -> Layers:
+    names = list(_variables(model))
+    if len(layers) != len(names):
+        raise WeightsError(
+            f"the file has {len(layers)} layers with weights, the network {len(names)}; "
+            f"the file's begin with {', '.join(list(layers)[:3])}"
+        )
+    return dict(zip(names, layers.values(), strict=True))
+
+
+def _number_to_name(layers: Layers, model: keras.Model) -> Layers:
+    """Variables that the file only numbers get the names of the network's layer, in its order."""
+    known = {layer: dict(enumerate(variables)) for layer, variables in _variables(model).items()}
+    return {
+        layer: {
+            known.get(layer, {}).get(int(name), name) if name.isdigit() else name: array
+            for name, array in variables.items()
+        }
+        for layer, variables in layers.items()
+    }
+
+
+# --- compare, then assign -------------------------------------------------------------------------
+
+
+def _assign(model: keras.Model, arrays: Layers, new_head: bool) -> LoadReport:
+    variables, arrays, skipped = _variables(model), dict(arrays), []
+    new = (HEAD,) if new_head and HEAD in variables else ()
+    for layer in new:
+        del variables[layer]
+    if HEAD not in variables and HEAD in arrays:
+        reason = "a new one was asked for" if new else "the network has no classifier"
+        skipped.append(f"{HEAD}: {reason}")
+        del arrays[HEAD]
+
+    differences = [text for layer in variables if (text := _difference(layer, variables, arrays))]
+    differences += [f"{layer} is in the file, not in the network" for layer in arrays if layer not in variables]
+    if differences:
+        more = len(differences) - 1
+        raise WeightsError(f"they differ first at {differences[0]}" + (f" (and {more} more)" if more else ""))
+    for layer, values in arrays.items():
+        for name, array in values.items():
+            if not np.isfinite(array).all():
+                raise WeightsError(f"{layer}/{name} holds NaN or infinite values")
+
+    adapted = []
+    for layer, values in arrays.items():
+        for name, array in values.items():
+            variable = variables[layer][name]
+            if str(array.dtype) != variable.dtype:
+                adapted.append(f"{layer}/{name}: {array.dtype} to {variable.dtype}")
+            variable.assign(array)
+    return LoadReport(tuple(variables), tuple(adapted), new, tuple(skipped))
+
+
+def _difference(layer: str, variables: dict, arrays: Layers) -> str | None:
+    """What keeps the file's arrays out of one layer of the network, or None."""
+    if layer not in arrays:
+        way_on = "; pass new_head=True for a fresh one or include_top=False" if layer == HEAD else ""
+        return f"{layer}, which the file does not have{way_on}"
+    ours = {name: tuple(variable.shape) for name, variable in variables[layer].items()}
+    theirs = {name: array.shape for name, array in arrays[layer].items()}
+    if ours != theirs:
+        way_on = ""
+        if layer == HEAD and "kernel" in theirs:
+            way_on = (
+                f": {theirs['kernel'][-1]} classes against {ours['kernel'][-1]}; "
+                "pass new_head=True to load everything but the classifier"
+            )
+        return f"{layer}: the file has {_shapes(theirs)}, the network {_shapes(ours)}{way_on}"
+    for name, array in arrays[layer].items():
+        if array.dtype.kind != "f" and str(array.dtype) != "bfloat16":
+            return f"{layer}/{name}: the file has {array.dtype} numbers, not floating-point ones"
+    return None
+
+
+def _shapes(shapes: dict) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
