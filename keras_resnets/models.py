@@ -12,6 +12,7 @@ import keras
 from .architecture.network import Head, assemble, channels_of, resolve_input_shape
 from .architecture.parts import Style
 from .architecture.variants import VARIANTS, Variant
+from .images.labels import Label, imagenet_labels, numbered
 from .images.presets import PRESETS, Preset
 from .images.preprocessing import normalise
 from .weights import loading, sources
@@ -403,6 +404,24 @@ def load_weights(model: keras.Model, source, new_head: bool = False) -> LoadRepo
     return loading.load(model, path, new_head)
 
 
+def save_weights(model: keras.Model, path) -> None:
+    """Write a model's weights as a Keras 3 ``.weights.h5``, which stock Keras reads too.
+
+    Args:
+        path: Ends in ``.weights.h5``. Written beside its place first, then renamed.
+
+    Raises:
+        ValueError: Another ending.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_resnets import ResNet50, save_weights
+    >>> save_weights(ResNet50(weights=None), tempfile.mkdtemp() + "/mine.weights.h5")
+    """
+    loading.save(model, path)
+
+
 # --- pictures for a model -------------------------------------------------------------------------
 
 
@@ -430,6 +449,13 @@ def preset_of(model_or_tag: keras.Model | str) -> Preset:
             f"pass their name instead, one of {', '.join(WEIGHTS)}"
         )
     return preset_of(name)
+
+
+def labels_of(model: keras.Model) -> tuple[Label, ...]:
+    """What a classifier's outputs are called: ImageNet's names for 1000, else numbers."""
+    classes = model.output_shape[-1]
+    named = imagenet_labels()
+    return named if classes == len(named) else numbered([f"class {i}" for i in range(classes)])
 
 
 def preprocess(images, model_or_tag, data_format: str | None = None):

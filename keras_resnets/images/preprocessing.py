@@ -7,30 +7,43 @@ from PIL import Image
 from .presets import Preset
 
 
-def fit(picture: np.ndarray, preset: Preset, size: int | None = None) -> np.ndarray:
-    """Resize the shorter side, keep the shape, and cut the middle out.
+def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Resize with the shape kept, and cut the middle out.
+
+    Bilinear with antialiasing, in float: not rounded to whole grey levels, so that the same steps inside an
+    exported TensorFlow graph give the same numbers.
 
     Args:
         picture: uint8, (H, W, 3).
         preset: Says both sizes.
-        size: Height and width of the result; None is the preset's. The resized side grows with it.
+        size: Height and width of the result; None is the preset's. What is cut off grows with it.
 
     Returns:
-        uint8, (size, size, 3).
+        float32, (height, width, 3), values in 0..255.
     """
-    size = size or preset.size
-    height, width = picture.shape[:2]
-    new_height, new_width = resized(height, width, round(preset.resize * size / preset.size))
-    image = Image.fromarray(picture).resize((new_width, new_height), Image.Resampling.BILINEAR)
-    left, top = (new_width - size) // 2, (new_height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    rows, columns = size or (preset.size, preset.size)
+    height, width = resized(*picture.shape[:2], *before_crop(rows, columns, preset))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    channels = [
+        Image.fromarray(picture[..., channel]).convert("F").resize((width, height), Image.Resampling.BILINEAR)
+        for channel in range(3)
+    ]
+    return np.stack(channels, axis=-1)[top : top + rows, left : left + columns]
 
 
-def resized(height: int, width: int, shorter: int) -> tuple[int, int]:
-    """Height and width after the shorter side became ``shorter``; the longer is rounded down."""
-    if height < width:
-        return shorter, max(shorter, width * shorter // height)
-    return max(shorter, height * shorter // width), shorter
+def before_crop(rows: int, columns: int, preset: Preset) -> tuple[int, int]:
+    """The least height and width that a picture is resized to before (rows, columns) are cut out."""
+    return round(rows * preset.resize / preset.size), round(columns * preset.resize / preset.size)
+
+
+def resized(height, width, rows, columns):
+    """The smallest size of the same shape that covers (rows, columns), rounded down.
+
+    Whole numbers only, so that Python and a TensorFlow graph agree: for 256 x 256 the shorter side is 256.
+    """
+    if rows * width >= columns * height:
+        return rows, max(columns, width * rows // height)
+    return max(rows, height * columns // width), columns
 
 
 def normalise(images, preset: Preset, data_format: str | None = None):

@@ -3,6 +3,8 @@
 import collections
 import dataclasses
 import os
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -185,3 +187,18 @@ def _difference(layer: str, variables: dict, arrays: Layers) -> str | None:
 
 def _shapes(shapes: dict) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def save(model: keras.Model, path: str | os.PathLike) -> None:
+    """Write a Keras 3 ``.weights.h5``: beside its place first, then renamed.
+
+    Raises:
+        ValueError: The name does not end in ``.weights.h5``.
+    """
+    path = Path(path)
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"the file's name must end in .weights.h5. Received: {path}")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
+        whole = Path(temporary) / path.name
+        model.save_weights(whole)
+        whole.replace(path)

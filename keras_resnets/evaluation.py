@@ -1,0 +1,110 @@
+"""How often a model is right, and whether two models say the same."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+from .images.dataset import Samples, scan
+from .images.labels import Label
+from .predictor import Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        images: Pictures that were answered.
+        top1, top5: Share of them whose class was the best, or among the five best, answer.
+        errors: One line for each picture that could not be read.
+        scores: Probabilities, float32 (images, classes), in the order of the data.
+        targets: The right class of each, int (images,).
+    """
+
+    images: int
+    top1: float
+    top5: float
+    errors: tuple[str, ...]
+    scores: np.ndarray = dataclasses.field(repr=False)
+    targets: np.ndarray = dataclasses.field(repr=False)
+
+
+def evaluate(model_or_bundle, data: str | os.PathLike | Samples, batch_size: int = 32) -> Evaluation:
+    """Count right answers over labelled pictures.
+
+    Source of the measure: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge,
+    arXiv:1409.0575, section 4.1.
+
+    Args:
+        model_or_bundle: What `Predictor` takes.
+        data: A folder with a sub-folder a class, or with ``labels.csv``. A class is called by its id
+            (``n02123045``), its name or its number.
+        batch_size: Pictures computed at once.
+
+    Raises:
+        ValueError: A class of the data that the model does not know; or no picture could be read.
+    """
+    samples = data if isinstance(data, Samples) else scan(data)
+    predictor = Predictor(model_or_bundle, batch_size)
+    numbers = _class_numbers(predictor.labels)
+    unknown = [label for label in samples.classes if label not in numbers]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} classes of the data are not among the model's {len(predictor.labels)}: "
+            f"{', '.join(unknown[:5])}; the model's begin with {', '.join(x.name for x in predictor.labels[:3])}"
+        )
+    scores, errors = [], []
+    for batch, rows in predictor.scores(samples.paths):
+        scores += list(rows)
+        errors += batch.errors
+    if not scores:
+        raise ValueError(f"no picture could be read: {errors[0]}")
+    readable = zip(samples.labels, errors, strict=True)
+    targets = np.array([numbers[label] for label, error in readable if not error])
+    ranks = (np.array(scores) > np.array(scores)[np.arange(len(targets)), targets, None]).sum(axis=1)
+    return Evaluation(
+        images=len(targets),
+        top1=float((ranks < 1).mean()),
+        top5=float((ranks < 5).mean()),
+        errors=tuple(filter(None, errors)),
+        scores=np.array(scores),
+        targets=targets,
+    )
+
+
+def _class_numbers(labels: tuple[Label, ...]) -> dict[str, int]:
+    """Every word for a class; a name that two classes share is left out."""
+    names = [label.name for label in labels]
+    by_name = {name: i for i, name in enumerate(names) if names.count(name) == 1}
+    return by_name | {str(i): i for i in range(len(labels))} | {label.id: i for i, label in enumerate(labels)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How two models' answers to the same pictures compare."""
+
+    images: int
+    same_top1: int
+    largest_difference: float
+
+
+def compare(ours: np.ndarray, theirs: np.ndarray) -> Parity:
+    """Compare two arrays of probabilities (N, classes)."""
+    same = (ours.argmax(axis=1) == theirs.argmax(axis=1)).sum()
+    return Parity(len(ours), int(same), float(np.abs(ours - theirs).max()))
+
+
+def keras_twin(model: keras.Model, constructor: str) -> keras.Model:
+    """The network of keras.applications with a model's own arrays.
+
+    Raises:
+        ValueError: keras.applications has no such network, or it is not the same.
+    """
+    build = getattr(keras.applications, constructor, None)
+    if build is None:
+        raise ValueError(f"keras.applications has no {constructor}")
+    twin = build(weights=None, input_shape=model.input_shape[1:], classes=model.output_shape[-1])
+    twin.set_weights(model.get_weights())
+    return twin

@@ -1,0 +1,180 @@
+"""A SavedModel that takes pictures as they are: decoding, resizing and labels are inside the graph.
+
+TensorFlow only. Every step has its twin in `images`, and gives the same numbers.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from .bundle import Bundle
+from .images.presets import Preset
+from .images.preprocessing import before_crop, normalise, resized
+from .models import create, labels_of, origin_of, preset_of
+from .predictor import data_format_of, input_size
+from .weights.loading import HEAD
+
+TOP = 5
+
+
+def export(model_or_bundle, path: str | os.PathLike, version: int | None = None) -> Path:
+    """Write a SavedModel for TensorFlow Serving.
+
+    Signatures: ``serving_default(images)`` takes uint8 (N, H, W, 3), RGB, any size; ``image_bytes(image_bytes)``
+    takes the bytes of JPEG, PNG, BMP or GIF files, (N,). Both give ``probabilities`` float32 (N, C) and the
+    best five as ``class_ids`` int64, ``scores`` float32 and ``classes`` string, (N, min(5, C)); for bytes also
+    ``valid`` bool (N,): an item that cannot be decoded is false, scores 0, and its neighbours are answered.
+    ``features(image_bytes)`` gives ``features`` float32 (N, F) and ``valid``.
+
+    Args:
+        model_or_bundle: A network of this package with a classifier, or a `Bundle`.
+        path: Folder of the model; the export goes to ``path/<version>/``.
+        version: A number; None is the next free one.
+
+    Returns:
+        The folder ``path/<version>``.
+
+    Raises:
+        ValueError: No classifier, or not on the TensorFlow backend.
+        FileExistsError: That version exists.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "a SavedModel is exported on the TensorFlow backend; set KERAS_BACKEND=tensorflow and load the "
+            f"weights there. Received: {keras.backend.backend()!r}"
+        )
+    if isinstance(model_or_bundle, Bundle):
+        model, preset, labels = model_or_bundle.model, model_or_bundle.preset, model_or_bundle.labels
+    else:
+        model = model_or_bundle
+        preset, labels = preset_of(model), labels_of(model)
+    if HEAD not in [layer.name for layer in model.layers]:
+        raise ValueError(f"the model {model.name!r} has no classifier; build it with include_top=True")
+
+    path = Path(path)
+    place = path / str(version if version is not None else _next_version(path))
+    if place.exists():
+        raise FileExistsError(f"{place} exists; choose another version or remove it")
+    path.mkdir(parents=True, exist_ok=True)
+    served = _Served(_channels_last(model), preset, [label.name for label in labels])
+    with tempfile.TemporaryDirectory(dir=path, prefix="writing-") as temporary:
+        whole = Path(temporary) / "model"
+        tf.saved_model.save(served, whole, signatures=served.signatures())
+        whole.replace(place)
+    return place
+
+
+def _next_version(path: Path) -> int:
+    taken = [int(child.name) for child in path.glob("*") if child.name.isdigit()]
+    return max(taken, default=0) + 1
+
+
+def _channels_last(model: keras.Model) -> keras.Model:
+    """The same network in the layout that decoded pictures have; kernels have one layout for both."""
+    if data_format_of(model) == "channels_last":
+        return model
+    origin = origin_of(model)
+    if not origin.options:
+        raise ValueError(f"only a channels_first model made by create() can be turned. Received: {model.name!r}")
+    options = dict(origin.options, data_format="channels_last")
+    channels, height, width = options["input_shape"]
+    options["input_shape"] = (height, width, channels)
+    turned = create(origin.key, weights=None, **options)
+    turned.set_weights(model.get_weights())
+    return turned
+
+
+class _Served(tf.Module):
+    """What is saved: the network's variables once, and one function a signature."""
+
+    def __init__(self, model: keras.Model, preset: Preset, classes: list[str]):
+        super().__init__()
+        self._preset = preset
+        self._size = input_size(model) or (preset.size, preset.size)
+        self._gives_logits = model.get_layer(HEAD).activation is keras.activations.linear
+        self._classes = tf.constant(classes)
+        # The network is kept inside a function: as an attribute it would be followed, and every weight
+        # stored a second time beside these.
+        whole = keras.Model(model.inputs, [model.get_layer(HEAD).input, model.output])
+        self._run = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
+        self.network = [variable.value for variable in model.variables]
+
+    def signatures(self) -> dict:
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+        files = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        return {
+            "serving_default": tf.function(self._serve_images).get_concrete_function(images),
+            "image_bytes": tf.function(self._serve_bytes).get_concrete_function(files),
+            "features": tf.function(self._serve_features).get_concrete_function(files),
+        }
+
+    def _serve_images(self, images):
+        return self._answer(self._run(self._fit(images))[1])
+
+    def _serve_bytes(self, image_bytes):
+        images, valid = self._decode(image_bytes)
+        answer = self._answer(self._run(images)[1])
+        answer["scores"] *= tf.cast(valid, tf.float32)[:, None]
+        answer["probabilities"] *= tf.cast(valid, tf.float32)[:, None]
+        return answer | {"valid": valid}
+
+    def _serve_features(self, image_bytes):
+        images, valid = self._decode(image_bytes)
+        features = tf.cast(self._run(images)[0], tf.float32)
+        return {"features": features * tf.cast(valid, tf.float32)[:, None], "valid": valid}
+
+    def _answer(self, outputs) -> dict:
+        probabilities = tf.cast(outputs, tf.float32)
+        if self._gives_logits:
+            probabilities = tf.nn.softmax(probabilities)
+        scores, numbers = tf.math.top_k(probabilities, min(TOP, len(self._classes)))
+        return {
+            "probabilities": probabilities,
+            "scores": scores,
+            "class_ids": tf.cast(numbers, tf.int64),
+            "classes": tf.gather(self._classes, numbers),
+        }
+
+    def _decode(self, image_bytes):
+        """Files to fitted pictures; one that cannot be decoded becomes a black one with ``valid`` false."""
+        blank = tf.zeros((1, *self._size, 3)), tf.constant([False])
+
+        def decode(data):
+            # A data set of one is the only guard around a failing op that survives in a graph.
+            one = tf.data.Dataset.from_tensors(data)
+            one = one.map(lambda item: (self._fit(_pixels(item)[None])[0], True)).ignore_errors()
+            return one.concatenate(tf.data.Dataset.from_tensor_slices(blank)).take(1).get_single_element()
+
+        spec = (tf.TensorSpec((*self._size, 3), tf.float32), tf.TensorSpec((), tf.bool))
+        return tf.map_fn(decode, image_bytes, fn_output_signature=spec)
+
+    def _fit(self, images):
+        """`images.preprocessing.fit` for a batch of pictures of one size."""
+        rows, columns = self._size
+        shape = tf.shape(images)
+        height, width = _resized(shape[1], shape[2], *before_crop(rows, columns, self._preset))
+        images = tf.image.resize(images, (height, width), method="bilinear", antialias=True)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        images = images[:, top : top + rows, left : left + columns]
+        return tf.ensure_shape(images, (None, rows, columns, 3))
+
+
+def _pixels(data):
+    """uint8 (H, W, 3). JPEG by its own op: the general one has a faster, less exact transform than Pillow's."""
+    return tf.cond(
+        tf.io.is_jpeg(data),
+        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+    )
+
+
+def _resized(height, width, rows: int, columns: int):
+    """`images.preprocessing.resized` on tensors."""
+    return tf.cond(
+        rows * width >= columns * height,
+        lambda: (tf.constant(rows), tf.maximum(columns, width * rows // height)),
+        lambda: (tf.maximum(rows, height * columns // width), tf.constant(columns)),
+    )
