@@ -155,7 +155,7 @@ def _train(head, training, validation, epochs, batch_size, learning_rate, progre
     classifier.compile(
         keras.optimizers.Adam(learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=head.activation is keras.activations.linear),
-        ["accuracy"],
+        metrics=["accuracy"],
     )
     best = keras.callbacks.EarlyStopping(
         "val_accuracy", patience=epochs, restore_best_weights=True, start_from_epoch=0

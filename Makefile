@@ -1,0 +1,33 @@
+# Everything a newcomer runs. Each target makes what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-real test-notebooks lint wheel clean
+
+demo: .venv/ready  ## classify, fine-tune and export, on real pictures
+	$(BIN)/python examples/demo.py
+
+test: .venv/ready  ## all that needs neither network nor weights
+	$(BIN)/python -m pytest -q
+
+test-real: .venv/ready  ## truth: the real ImageNet weights (fetched once)
+	$(BIN)/python -m pytest -q -m real tests
+
+test-notebooks: .venv/ready  ## run every notebook from a clean kernel
+	$(BIN)/python notebooks/execute.py --check
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+wheel: .venv/ready
+	$(BIN)/python -m build --wheel
+
+.venv/ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[demo,notebooks,test]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist out *.egg-info

@@ -1,0 +1,311 @@
+"""The command line. Each command imports what it needs inside itself: ``--help`` needs no TensorFlow.
+
+Exit status: 0 all well; 1 a check did not hold; 2 bad arguments or a picture that cannot be read.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from . import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="keras-resnets")
+def cli():
+    """Residual networks for Keras: classify, fine-tune and export."""
+
+
+def main() -> None:
+    """Run a command; what goes wrong by the user's doing is one line, not a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (ValueError, OSError) as error:
+        click.echo(f"keras-resnets: {error}", err=True)
+        sys.exit(2)
+
+
+@cli.command("list")
+@click.argument("pattern", default="*")
+def list_(pattern):
+    """Every architecture, or those that match PATTERN: parameters, input, weights at hand."""
+    _import_quietly()
+    from rich.table import Table
+
+    from .models import describe, list_models
+
+    keys = list_models(pattern)
+    if not keys:
+        raise click.UsageError(f"no architecture matches {pattern!r}; all: {', '.join(list_models())}")
+    table = Table("name", "constructor", "parameters", "input", "weights", "top-1", "at hand")
+    for card in map(describe, keys):
+        weights = card["weights"]
+        table.add_row(
+            card["key"],
+            card["constructor"],
+            f"{card['trainable parameters']:,}",
+            "x".join(map(str, card["input"])),
+            "\n".join(weight["name"] for weight in weights) or "none published",
+            "\n".join(f"{weight['published top-1']:.1f} %" for weight in weights),
+            "\n".join("yes" if weight["at hand"] else "no" for weight in weights),
+        )
+    _print(table)
+
+
+@cli.command()
+@click.argument("name")
+def describe(name):
+    """One card on architecture NAME."""
+    _import_quietly()
+    from rich.table import Table
+
+    from .models import describe
+
+    card = describe(name)
+    table = Table(show_header=False)
+    for title, value in card.items():
+        if title != "weights":
+            table.add_row(title, f"{value:,}" if isinstance(value, int) else str(value))
+    for weight in card["weights"]:
+        table.add_section()
+        for title, value in weight.items():
+            if title != "files":
+                table.add_row(title if title != "name" else "weights", str(value))
+        for address, digest, size, licence in weight["files"]:
+            table.add_row("file", f"{address}\n{digest}, {size or 'unknown'} bytes, {licence}")
+    _print(table)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--model", default="resnet50", show_default=True, help="Architecture, its weights, or a bundle.")
+@click.option("--bundle", type=click.Path(), help="A folder that finetune wrote, in place of --model.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Classes a picture.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.csv or FILE.json.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1))
+def predict(paths, model, bundle, top, out, batch_size):
+    """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
+    if out and Path(out).suffix not in (".csv", ".json"):
+        raise click.UsageError(f"--out must end in .csv or .json. Received: {out}")
+    _import_quietly()
+    from .predictor import Predictor
+
+    sources = _sources(paths)
+    predictor = Predictor(_model(bundle or model), batch_size)
+    answers = list(_with_progress(predictor.predict(sources, top), len(sources)))
+    if out:
+        _write_answers(Path(out), answers)
+    else:
+        _print_answers(answers)
+    unreadable = [answer for answer in answers if answer.error]
+    for answer in unreadable:
+        click.echo(f"keras-resnets: {answer.error}", err=True)
+    if unreadable:
+        sys.exit(2)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("data", type=click.Path())
+@click.option("--against", type=click.Choice(["keras"]), help="Compare with keras.applications, same arrays.")
+@click.option("--min", "least", type=click.FloatRange(0, 1), help="Exit with 1 when top-1 is below this.")
+def evaluate(model, data, against, least):
+    """Count right answers of MODEL (architecture, weights or bundle) over the labelled pictures DATA."""
+    _import_quietly()
+    from . import evaluation
+
+    network = _model(model)
+    result = evaluation.evaluate(network, data)
+    click.echo(f"{model}: {result.images} pictures, top-1 {result.top1:.4f}, top-5 {result.top5:.4f}")
+    for error in result.errors:
+        click.echo(f"keras-resnets: {error}", err=True)
+    failed = least is not None and result.top1 < least
+    if failed:
+        click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)
+    if against:
+        from .models import origin_of, variant
+
+        network = getattr(network, "model", network)
+        twin = evaluation.keras_twin(network, variant(origin_of(network).key).constructor)
+        other = evaluation.evaluate(twin, data)
+        parity = evaluation.compare(result.scores, other.scores)
+        click.echo(
+            f"keras.applications, same arrays: top-1 {other.top1:.4f}, top-5 {other.top5:.4f}; "
+            f"{parity.same_top1} of {parity.images} predictions equal, "
+            f"largest difference {parity.largest_difference:.1e}"
+        )
+        failed = failed or parity.same_top1 < parity.images
+    sys.exit(2 if result.errors else 1 if failed else 0)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path())
+@click.option("--model", default="resnet50", show_default=True, help="Architecture, with its default weights.")
+@click.option("--epochs", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--validation", default=0.25, show_default=True, help="Share of each class kept out of training.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle.")
+def finetune(folder, model, epochs, validation, seed, out):
+    """Train a classifier on FOLDER, which has a sub-folder of pictures a class."""
+    _import_quietly()
+    from .training import fine_tune
+
+    run = fine_tune(model, folder, epochs=epochs, validation=validation, seed=seed, out=out)
+    for error in run.metrics["unreadable"]:
+        click.echo(f"keras-resnets: left out: {error}", err=True)
+    click.echo(
+        f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "
+        f"{run.metrics['validation pictures']} for validation: "
+        f"validation accuracy {run.metrics['val_accuracy']:.3f} (epoch {run.metrics['epoch']})"
+    )
+    click.echo(f"written: {out}")
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("out", type=click.Path())
+@click.option("--version", type=click.IntRange(0), help="Number of the export; the next free one by default.")
+def export(model, out, version):
+    """Write MODEL (architecture, weights or bundle) as a SavedModel to OUT/<version>/."""
+    _import_quietly()
+    from .serving import export
+
+    click.echo(f"written: {export(_model(model), out, version)}")
+
+
+# --- what the commands share ----------------------------------------------------------------------
+
+
+def _import_quietly() -> None:
+    """Import Keras and its backend without their chatter: some of it heeds no setting."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as chatter:
+        saved = os.dup(2)
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            chatter.seek(0)
+            os.write(saved, chatter.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+    with contextlib.suppress(ImportError):
+        import absl.logging
+
+        absl.logging.set_verbosity(absl.logging.ERROR)
+
+
+def _model(name: str):
+    """A bundle's folder, a ``.keras`` file, ``key`` or ``key.tag``."""
+    from .bundle import Bundle
+    from .models import create, weight_named
+
+    if Path(name).is_dir():
+        return Bundle.load(name)
+    if name.endswith(".keras"):
+        import keras
+
+        return keras.saving.load_model(name)
+    weight = weight_named(name)
+    return create(weight.key, weights=weight.name)
+
+
+def _sources(paths: tuple[str, ...]) -> list:
+    from .images.reading import find_images
+
+    found = []
+    for path in paths:
+        found += _standard_input() if path == "-" else find_images([path])
+    return found
+
+
+def _standard_input() -> list:
+    """One picture, or a list of paths, a line each."""
+    from .images.reading import ImageError, find_images, read_image
+
+    data = sys.stdin.buffer.read()
+    try:
+        return [read_image(data, "standard input")]
+    except ImageError as error:
+        try:
+            lines = [line for line in data.decode().splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            raise error from None
+        return list(find_images(lines))
+
+
+def _with_progress(answers, total: int):
+    """The answers as they come; a bar on a terminal, when there is more than a moment's work."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    silent = total < 33 or not console.is_terminal
+    return track(answers, "pictures", total=total, console=console, disable=silent)
+
+
+def _print(table) -> None:
+    from rich.console import Console
+
+    console = Console()
+    # A pipe has no width; cutting a table to 80 columns would lose what the reader is after.
+    (console if console.is_terminal else Console(width=200)).print(table)
+
+
+def _print_answers(answers) -> None:
+    from rich.table import Table
+
+    table = Table("picture", "class", "score")
+    for answer in (answer for answer in answers if not answer.error):
+        table.add_section()
+        for number, (_, name, score) in enumerate(answer.top):
+            table.add_row(_source_name(answer.source) if number == 0 else "", name, f"{score:.4f}")
+    if table.row_count:
+        _print(table)
+
+
+def _source_name(source) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "standard input"
+
+
+def _write_answers(path: Path, answers) -> None:
+    """One row a picture and rank; written beside its place, then renamed."""
+    import csv
+    import json
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
+        whole = Path(temporary) / path.name
+        with whole.open("w", newline="", encoding="utf-8") as file:
+            if path.suffix == ".json":
+                fields = ("class_id", "name", "score")
+                rows = [
+                    {
+                        "source": _source_name(answer.source),
+                        "top": [dict(zip(fields, best, strict=True)) for best in answer.top],
+                        "error": answer.error,
+                    }
+                    for answer in answers
+                ]
+                json.dump(rows, file, indent=2)
+            else:
+                rows = csv.writer(file)
+                rows.writerow(("source", "rank", "class_id", "name", "score", "error"))
+                for answer in answers:
+                    for rank, best in enumerate(answer.top, 1):
+                        rows.writerow((_source_name(answer.source), rank, *best, ""))
+                    if answer.error:
+                        rows.writerow((_source_name(answer.source), "", "", "", "", answer.error))
+        whole.replace(path)
