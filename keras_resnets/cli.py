@@ -3,7 +3,7 @@
 Exit status: 0 all well; 1 a check did not hold; 2 bad arguments or a picture that cannot be read.
 """
 
-import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -40,7 +40,7 @@ def main() -> None:
 @click.argument("pattern", default="*")
 def list_(pattern):
     """Every architecture, or those that match PATTERN: parameters, input, weights at hand."""
-    _import_quietly()
+    import_quietly()
     from rich.table import Table
 
     from .models import describe, list_models
@@ -67,7 +67,7 @@ def list_(pattern):
 @click.argument("name")
 def describe(name):
     """One card on architecture NAME."""
-    _import_quietly()
+    import_quietly()
     from rich.table import Table
 
     from .models import describe
@@ -89,7 +89,9 @@ def describe(name):
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--model", default="resnet50", show_default=True, help="Architecture, its weights, or a bundle.")
+@click.option(
+    "--model", default="resnet50", show_default=True, help="Architecture, its weights, or a bundle."
+)
 @click.option("--bundle", type=click.Path(), help="A folder that finetune wrote, in place of --model.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Classes a picture.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.csv or FILE.json.")
@@ -98,7 +100,7 @@ def predict(paths, model, bundle, top, out, batch_size):
     """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
     if out and Path(out).suffix not in (".csv", ".json"):
         raise click.UsageError(f"--out must end in .csv or .json. Received: {out}")
-    _import_quietly()
+    import_quietly()
     from .predictor import Predictor
 
     sources = _sources(paths)
@@ -122,7 +124,7 @@ def predict(paths, model, bundle, top, out, batch_size):
 @click.option("--min", "least", type=click.FloatRange(0, 1), help="Exit with 1 when top-1 is below this.")
 def evaluate(model, data, against, least):
     """Count right answers of MODEL (architecture, weights or bundle) over the labelled pictures DATA."""
-    _import_quietly()
+    import_quietly()
     from . import evaluation
 
     network = _model(model)
@@ -151,14 +153,18 @@ def evaluate(model, data, against, least):
 
 @cli.command()
 @click.argument("folder", type=click.Path())
-@click.option("--model", default="resnet50", show_default=True, help="Architecture, with its default weights.")
+@click.option(
+    "--model", default="resnet50", show_default=True, help="Architecture, with its default weights."
+)
 @click.option("--epochs", default=30, show_default=True, type=click.IntRange(1))
-@click.option("--validation", default=0.25, show_default=True, help="Share of each class kept out of training.")
+@click.option(
+    "--validation", default=0.25, show_default=True, help="Share of each class kept out of training."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle.")
 def finetune(folder, model, epochs, validation, seed, out):
     """Train a classifier on FOLDER, which has a sub-folder of pictures a class."""
-    _import_quietly()
+    import_quietly()
     from .training import fine_tune
 
     run = fine_tune(model, folder, epochs=epochs, validation=validation, seed=seed, out=out)
@@ -178,7 +184,7 @@ def finetune(folder, model, epochs, validation, seed, out):
 @click.option("--version", type=click.IntRange(0), help="Number of the export; the next free one by default.")
 def export(model, out, version):
     """Write MODEL (architecture, weights or bundle) as a SavedModel to OUT/<version>/."""
-    _import_quietly()
+    import_quietly()
     from .serving import export
 
     click.echo(f"written: {export(_model(model), out, version)}")
@@ -187,7 +193,7 @@ def export(model, out, version):
 # --- what the commands share ----------------------------------------------------------------------
 
 
-def _import_quietly() -> None:
+def import_quietly() -> None:
     """Import Keras and its backend without their chatter: some of it heeds no setting."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as chatter:
@@ -202,10 +208,7 @@ def _import_quietly() -> None:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-    with contextlib.suppress(ImportError):
-        import absl.logging
-
-        absl.logging.set_verbosity(absl.logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _model(name: str):

@@ -191,7 +191,9 @@ def ResNet(
     source = _resolve_weights(weights, weights_name or name)
     _check_weights(source, head, channels_of(shape, style.data_format), new_head)
 
-    path = sources.resolve(source, head.include_top and not new_head) if isinstance(source, Weight) else source
+    path = (
+        sources.resolve(source, head.include_top and not new_head) if isinstance(source, Weight) else source
+    )
     model = assemble(stack_fn, preact, use_bias, shape, input_tensor, head, style, name)
     if path:
         loading.load(model, path, new_head)

@@ -78,7 +78,9 @@ def _channels_last(model: keras.Model) -> keras.Model:
         return model
     origin = origin_of(model)
     if not origin.options:
-        raise ValueError(f"only a channels_first model made by create() can be turned. Received: {model.name!r}")
+        raise ValueError(
+            f"only a channels_first model made by create() can be turned. Received: {model.name!r}"
+        )
     options = dict(origin.options, data_format="channels_last")
     channels, height, width = options["input_shape"]
     options["input_shape"] = (height, width, channels)

@@ -95,7 +95,9 @@ def fine_tune(
 
     with _progress() as progress:
         x, y, bad = features(model, train, preset, classes, progress, "reading training pictures")
-        x_held, y_held, bad_held = features(model, held_out, preset, classes, progress, "reading validation pictures")
+        x_held, y_held, bad_held = features(
+            model, held_out, preset, classes, progress, "reading validation pictures"
+        )
         if not len(x) or not len(x_held):
             raise ValueError(f"no picture could be read: {(bad + bad_held)[0]}")
         history = _train(head, (x, y), (x_held, y_held), epochs, batch_size, learning_rate, progress)
@@ -149,7 +151,9 @@ def _head_of(model: keras.Model, classes: int) -> keras.layers.Layer:
     return head
 
 
-def _train(head, training, validation, epochs, batch_size, learning_rate, progress: Progress) -> tuple[dict, ...]:
+def _train(
+    head, training, validation, epochs, batch_size, learning_rate, progress: Progress
+) -> tuple[dict, ...]:
     """Train the classifier alone; it keeps its weights of the best epoch."""
     classifier = keras.Sequential([keras.Input(training[0].shape[1:]), head])
     classifier.compile(

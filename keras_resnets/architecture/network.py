@@ -73,7 +73,9 @@ def resolve_input_shape(input_shape, input_tensor, include_top: bool, data_forma
 
 
 def _checked_shape(shape, data_format: str, argument: str) -> tuple:
-    order = ("height", "width", "channels") if data_format == "channels_last" else ("channels", "height", "width")
+    order = (
+        ("height", "width", "channels") if data_format == "channels_last" else ("channels", "height", "width")
+    )
     received = f"Received: {argument}={shape!r}"
     if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise ValueError(f"{argument} must be three numbers ({', '.join(order)}). {received}")

@@ -119,6 +119,4 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, **options):
     >>> stack3(keras.Input((32, 32, 16)), 64, 3, name="conv2").shape
     (None, 16, 16, 128)
     """
-    return _repeat(
-        block3, x, filters, _at_first(stride1, blocks), name or "stack3", groups=groups, **options
-    )
+    return _repeat(block3, x, filters, _at_first(stride1, blocks), name or "stack3", groups=groups, **options)

@@ -145,7 +145,9 @@ def _assign(model: keras.Model, arrays: Layers, new_head: bool) -> LoadReport:
         del arrays[HEAD]
 
     differences = [text for layer in variables if (text := _difference(layer, variables, arrays))]
-    differences += [f"{layer} is in the file, not in the network" for layer in arrays if layer not in variables]
+    differences += [
+        f"{layer} is in the file, not in the network" for layer in arrays if layer not in variables
+    ]
     if differences:
         more = len(differences) - 1
         raise WeightsError(f"they differ first at {differences[0]}" + (f" (and {more} more)" if more else ""))
