@@ -52,8 +52,8 @@ def evaluate(model_or_bundle, data: str | os.PathLike | Samples, batch_size: int
     unknown = [label for label in samples.classes if label not in numbers]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} classes of the data are not among the model's {len(predictor.labels)}: "
-            f"{', '.join(unknown[:5])}; the model's begin with {', '.join(x.name for x in predictor.labels[:3])}"
+            f"{len(unknown)} classes of the data are not among the model's {len(predictor.labels)} "
+            f"({', '.join(label.name for label in predictor.labels[:3])}, ...): {', '.join(unknown[:5])}"
         )
     scores, errors = [], []
     for batch, rows in predictor.scores(samples.paths):

@@ -13,8 +13,8 @@ from .architecture.network import Head, assemble, channels_of, resolve_input_sha
 from .architecture.parts import Style
 from .architecture.variants import VARIANTS, Variant
 from .images.labels import Label, imagenet_labels, numbered
-from .images.presets import PRESETS, Preset
 from .images.preprocessing import normalise
+from .images.presets import PRESETS, Preset
 from .weights import loading, sources
 from .weights.catalog import WEIGHTS, Weight, default_weight
 from .weights.loading import LoadReport
@@ -339,7 +339,7 @@ def _resolve_weights(weights, key: str) -> Weight | Path | None:
     if isinstance(weights, (str, os.PathLike)):
         if weights == "imagenet" and (found := default_weight(key)):
             return found
-        if os.path.exists(weights):
+        if weights and Path(weights).exists():
             return Path(weights)
         if weights in WEIGHTS and WEIGHTS[weights].key == key:
             return WEIGHTS[weights]

@@ -9,7 +9,7 @@ __all__ = ["ResNeXt50", "ResNeXt101", "decode_predictions", "preprocess_input"]
 
 
 def preprocess_input(x, data_format=None):
-    """What this family's ImageNet weights expect: scaled to 0..1, then ImageNet's mean and deviation a channel.
+    """What this family's ImageNet weights expect: 0..1, then ImageNet's mean and deviation a channel.
 
     Args:
         x: RGB values in 0..255, (N, H, W, 3) or (H, W, 3), numpy or a tensor. It is not changed.

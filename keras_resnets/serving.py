@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from .bundle import Bundle
-from .images.presets import Preset
 from .images.preprocessing import before_crop, normalise, resized
+from .images.presets import Preset
 from .models import create, labels_of, origin_of, preset_of
 from .predictor import data_format_of, input_size
 from .weights.loading import HEAD
@@ -23,11 +23,12 @@ TOP = 5
 def export(model_or_bundle, path: str | os.PathLike, version: int | None = None) -> Path:
     """Write a SavedModel for TensorFlow Serving.
 
-    Signatures: ``serving_default(images)`` takes uint8 (N, H, W, 3), RGB, any size; ``image_bytes(image_bytes)``
-    takes the bytes of JPEG, PNG, BMP or GIF files, (N,). Both give ``probabilities`` float32 (N, C) and the
-    best five as ``class_ids`` int64, ``scores`` float32 and ``classes`` string, (N, min(5, C)); for bytes also
-    ``valid`` bool (N,): an item that cannot be decoded is false, scores 0, and its neighbours are answered.
-    ``features(image_bytes)`` gives ``features`` float32 (N, F) and ``valid``.
+    Three signatures. ``serving_default(images)`` takes uint8 (N, H, W, 3), RGB, any size;
+    ``image_bytes(image_bytes)`` takes the bytes of JPEG, PNG, BMP or GIF files, (N,). Both give
+    ``probabilities`` float32 (N, C) and the best five as ``class_ids`` int64, ``scores`` float32 and
+    ``classes`` string, (N, min(5, C)); for bytes also ``valid`` bool (N,): an item that cannot be decoded
+    is false, its scores 0, and its neighbours are answered. ``features(image_bytes)`` gives ``features``
+    float32 (N, F) and ``valid``.
 
     Args:
         model_or_bundle: A network of this package with a classifier, or a `Bundle`.
@@ -100,7 +101,7 @@ class _Served(tf.Module):
         self._classes = tf.constant(classes)
         # The network is kept inside a function: as an attribute it would be followed, and every weight
         # stored a second time beside these.
-        whole = keras.Model(model.inputs, [model.get_layer(HEAD).input, model.output])
+        whole = keras.Model(model.input, [model.get_layer(HEAD).input, model.output])
         self._run = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
         self.network = [variable.value for variable in model.variables]
 
@@ -157,7 +158,9 @@ class _Served(tf.Module):
         """`images.preprocessing.fit` for a batch of pictures of one size."""
         rows, columns = self._size
         shape = tf.shape(images)
-        height, width = _resized(shape[1], shape[2], *before_crop(rows, columns, self._preset))
+        height, width = resized(
+            shape[1], shape[2], *before_crop(rows, columns, self._preset), maximum=tf.maximum
+        )
         images = tf.image.resize(images, (height, width), method="bilinear", antialias=True)
         top, left = (height - rows) // 2, (width - columns) // 2
         images = images[:, top : top + rows, left : left + columns]
@@ -165,18 +168,9 @@ class _Served(tf.Module):
 
 
 def _pixels(data):
-    """uint8 (H, W, 3). JPEG by its own op: the general one has a faster, less exact transform than Pillow's."""
+    """uint8 (H, W, 3). JPEG by its own op: the general one's faster transform is not exact, Pillow's is."""
     return tf.cond(
         tf.io.is_jpeg(data),
         lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
-    )
-
-
-def _resized(height, width, rows: int, columns: int):
-    """`images.preprocessing.resized` on tensors."""
-    return tf.cond(
-        rows * width >= columns * height,
-        lambda: (tf.constant(rows), tf.maximum(columns, width * rows // height)),
-        lambda: (tf.maximum(rows, height * columns // width), tf.constant(columns)),
     )

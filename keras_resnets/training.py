@@ -124,7 +124,7 @@ def features(model, samples: Samples, preset, classes, progress: Progress, title
     Returns:
         float32 (N, F), class numbers (N,), and one line for each picture that could not be read.
     """
-    backbone = keras.Model(model.inputs, model.get_layer(HEAD).input)
+    backbone = keras.Model(model.input, model.get_layer(HEAD).input)
     size, numbers = input_size(model), {name: i for i, name in enumerate(classes)}
     task = progress.add_task(title, total=len(samples.paths), note="")
     said, errors = [], []

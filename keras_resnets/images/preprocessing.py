@@ -36,14 +36,15 @@ def before_crop(rows: int, columns: int, preset: Preset) -> tuple[int, int]:
     return round(rows * preset.resize / preset.size), round(columns * preset.resize / preset.size)
 
 
-def resized(height, width, rows, columns):
+def resized(height, width, rows: int, columns: int, maximum=max):
     """The smallest size of the same shape that covers (rows, columns), rounded down.
 
-    Whole numbers only, so that Python and a TensorFlow graph agree: for 256 x 256 the shorter side is 256.
+    Whole numbers only, so that Python and a TensorFlow graph (``maximum=tf.maximum``) agree.
+
+    >>> resized(480, 640, 256, 256)
+    (256, 341)
     """
-    if rows * width >= columns * height:
-        return rows, max(columns, width * rows // height)
-    return max(rows, height * columns // width), columns
+    return maximum(rows, height * columns // width), maximum(columns, width * rows // height)
 
 
 def normalise(images, preset: Preset, data_format: str | None = None):
@@ -71,7 +72,7 @@ def normalise(images, preset: Preset, data_format: str | None = None):
     axis = -1 if data_format == "channels_last" else -3
     if rank not in (3, 4) or images.shape[axis] != 3:
         raise ValueError(
-            f"images must be (N, H, W, 3) or (H, W, 3), channels first for 'channels_first'. "
+            "images must be (N, H, W, 3) or (H, W, 3), channels first for 'channels_first'. "
             f"Received: shape {tuple(images.shape)}, data_format={data_format!r}"
         )
     kind = keras.backend.standardize_dtype(images.dtype)

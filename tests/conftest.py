@@ -1,0 +1,64 @@
+"""What all tests share. None of them uses the network; those marked `real` use the real weights."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(request, monkeypatch, tmp_path):
+    """Every test has a cache of its own, so that none downloads or finds what another left."""
+    if "real" not in request.keywords:
+        monkeypatch.setenv("KERAS_RESNETS_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """No test changes Keras' global settings for the next one."""
+    layout = keras.config.image_data_format()
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_image_data_format(layout)
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def chance():
+    return np.random.default_rng(0)
+
+
+def tiny(preact=False, name="resnet50", classes=4, **options):
+    """One narrow block in each of two stages: the behaviour of a network, none of its cost."""
+    from keras_resnets import ResNet, stack1, stack2
+
+    stack = stack2 if preact else stack1
+    style = {key: options[key] for key in ("data_format", "dtype") if key in options}
+
+    def stack_fn(x):
+        x = stack(x, 4, 2, stride1=1, name="conv2", **style)
+        return stack(x, 8, 2, name="conv3", **style)
+
+    options = {"weights": None, "input_shape": (32, 32, 3), **options}
+    return ResNet(stack_fn, preact, True, classes=classes, name=name, **options)
+
+
+def randomise(model, seed=0):
+    """Give every variable a value, batch-norm statistics too, at which no layer is trivial."""
+    chance = np.random.default_rng(seed)
+    for variable in model.variables:
+        value = chance.normal(0, 0.1, variable.shape)
+        if variable.name in ("gamma", "moving_variance"):
+            value = 0.5 + chance.random(variable.shape)
+        variable.assign(value.astype("float32"))
+    return model
+
+
+def write_picture(path, size=(48, 40), seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (*reversed(size), 3), dtype="uint8")
+    Image.fromarray(pixels).save(path)
+    return path
