@@ -136,11 +136,7 @@ def evaluate(model, data, against, least):
     if failed:
         click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)
     if against:
-        from .models import origin_of, variant
-
-        network = getattr(network, "model", network)
-        twin = evaluation.keras_twin(network, variant(origin_of(network).key).constructor)
-        other = evaluation.evaluate(twin, data)
+        other = evaluation.evaluate(evaluation.keras_twin(network), data)
         parity = evaluation.compare(result.scores, other.scores)
         click.echo(
             f"keras.applications, same arrays: top-1 {other.top1:.4f}, top-5 {other.top5:.4f}; "

@@ -6,8 +6,10 @@ import os
 import keras
 import numpy as np
 
+from .bundle import Bundle
 from .images.dataset import Samples, scan
 from .images.labels import Label
+from .models import origin_of, variant
 from .predictor import Predictor
 
 
@@ -96,15 +98,17 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> Parity:
     return Parity(len(ours), int(same), float(np.abs(ours - theirs).max()))
 
 
-def keras_twin(model: keras.Model, constructor: str) -> keras.Model:
-    """The network of keras.applications with a model's own arrays.
+def keras_twin(model_or_bundle) -> Bundle:
+    """The network of keras.applications with a model's own arrays, preset and labels.
 
     Raises:
-        ValueError: keras.applications has no such network, or it is not the same.
+        ValueError: keras.applications has no such network.
     """
-    build = getattr(keras.applications, constructor, None)
-    if build is None:
-        raise ValueError(f"keras.applications has no {constructor}")
-    twin = build(weights=None, input_shape=model.input_shape[1:], classes=model.output_shape[-1])
-    twin.set_weights(model.get_weights())
-    return twin
+    ours = Predictor(model_or_bundle)
+    key = origin_of(ours.model).key
+    build = key and getattr(keras.applications, variant(key).constructor, None)
+    if not build:
+        raise ValueError(f"keras.applications has no network like {ours.model.name!r}")
+    twin = build(weights=None, input_shape=ours.model.input_shape[1:], classes=len(ours.labels))
+    twin.set_weights(ours.model.get_weights())
+    return Bundle(twin, ours.preset, ours.labels)

@@ -93,7 +93,7 @@ def weight_named(name: str) -> Weight:
 
 def _nearest(name: str, known) -> str:
     """What somebody probably meant, as a piece of an error message."""
-    by_lower = {other.lower(): other for other in known}
+    by_lower = {other.lower(): other for other in reversed(list(known))}  # a key before its constructor
     close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(by_lower[other] for other in close)}?" if close else ""
 
@@ -185,10 +185,11 @@ def ResNet(
     (None, 7)
     """
     name = model_name or name
+    key = weights_name or name
     style = Style(data_format, dtype)
     head = Head(bool(include_top), pooling, classes, classifier_activation)
     shape = resolve_input_shape(input_shape, input_tensor, head.include_top, style.data_format, 224)
-    source = _resolve_weights(weights, weights_name or name)
+    source = _resolve_weights(weights, key)
     _check_weights(source, head, channels_of(shape, style.data_format), new_head)
 
     path = (
@@ -198,7 +199,7 @@ def ResNet(
     if path:
         loading.load(model, path, new_head)
     tag = source.name if isinstance(source, Weight) else None
-    _ORIGINS[model] = Origin(None, tag, {})
+    _ORIGINS[model] = Origin(key if key in VARIANTS else None, tag, {})
     return model
 
 

@@ -49,12 +49,8 @@ class Predictor:
     """
 
     def __init__(self, model_or_bundle, batch_size: int = 32):
-        if isinstance(model_or_bundle, Bundle):
-            self.model = model_or_bundle.model
-            self.preset, self.labels = model_or_bundle.preset, model_or_bundle.labels
-        else:
-            self.model = model_or_bundle
-            self.preset, self.labels = preset_of(self.model), labels_of(self.model)
+        is_bundle = isinstance(model_or_bundle, Bundle)
+        self.model = model_or_bundle.model if is_bundle else model_or_bundle
         if len(self.model.output_shape) != 2:
             raise ValueError(
                 f"the model {self.model.name!r} has no classifier (output {self.model.output_shape}); "
@@ -64,6 +60,8 @@ class Predictor:
             raise ValueError(
                 f"pictures have 3 channels, the model {self.model.name!r} takes {self.model.input_shape}"
             )
+        self.preset = model_or_bundle.preset if is_bundle else preset_of(self.model)
+        self.labels = model_or_bundle.labels if is_bundle else labels_of(self.model)
         self.batch_size = batch_size
 
     def predict(self, sources: Iterable, top: int = 5) -> Iterator[Prediction]:

@@ -107,7 +107,7 @@ def test_fit_gives_the_size_asked_for(shape, size, chance):
     picture = chance.integers(0, 255, (*shape, 3), dtype="uint8")
     fitted = fit(picture, PRESETS["caffe"], size)
     assert fitted.shape == (*(size or (224, 224)), 3) and fitted.dtype == "float32"
-    assert 0 <= fitted.min() and fitted.max() <= 255
+    assert fitted.min() >= 0 and fitted.max() <= 255
 
 
 def test_fit_agrees_with_pillow_in_whole_grey_levels(chance):

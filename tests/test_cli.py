@@ -1,0 +1,188 @@
+"""The command line: what it prints, what it writes, and how it fails."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_resnets import Bundle, create, preset_of
+from keras_resnets.cli import main
+from keras_resnets.images.labels import numbered
+
+from .conftest import write_picture
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process: exit status, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-resnets", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """A bundle that answers at once: real layers, small pictures, two classes."""
+    model = create("resnet50", weights=None, classes=2, input_shape=(32, 32, 3))
+    return Bundle(model, preset_of(model), numbered(["cat", "dog"])).save(
+        tmp_path_factory.mktemp("b") / "pets"
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder, [write_picture(folder / f"{i}.png", seed=i) for i in range(3)]
+
+
+def outside(*arguments, stdin=b""):
+    """Run a command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "keras_resnets", *map(str, arguments)], input=stdin, capture_output=True
+    )
+
+
+def test_help_needs_no_tensorflow():
+    code = "import sys; from keras_resnets.cli import cli; print('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+    outside("--help")
+    begin = time.monotonic()
+    done = outside("--help")
+    assert time.monotonic() - begin < 1  # 0.07 s where it was measured; a TensorFlow import takes 3
+    for command in ("list", "describe", "predict", "evaluate", "finetune", "export"):
+        assert command in done.stdout.decode()
+
+
+def test_list_and_describe(run):
+    status, out, _ = run("list")
+    assert status == 0
+    for text in ("resnet50", "ResNeXt101", "25,583,592", "224x224x3", "resnet50v2.keras_in1k", "74.9 %"):
+        assert text in out
+    assert "resnet50" not in run("list", "*next*")[1]
+    status, out, _ = run("describe", "resnext50")
+    assert status == 0 and "arXiv:1611.05431" in out and "md5:67a5b30d522ed92f75a1f16eef299d1a" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "resnet51"], "unknown architecture 'resnet51'; did you mean resnet50"),
+        (["list", "vgg*"], "no architecture matches 'vgg*'"),
+        (["predict", "a.jpg", "--model", "resnet5"], "unknown weights 'resnet5'; did you mean resnet50"),
+        (["predict", "a.jpg", "--out", "a.txt"], "--out must end in .csv or .json. Received: a.txt"),
+        (["predict"], "Missing argument 'PATHS...'"),
+        (["evaluate", "resnet5", "data"], "unknown weights 'resnet5'"),
+        (["finetune", "nowhere", "--out", "x"], "no data at nowhere"),
+        (["export", "nowhere/pets", "x"], "unknown weights 'nowhere/pets'"),
+        (["classify"], "No such command 'classify'"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(run, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*arguments)
+    assert status == 2 and message in err and "Traceback" not in err and out == ""
+
+
+def test_predict_prints_a_table(run, pets, pictures):
+    folder, paths = pictures
+    status, out, err = run("predict", folder, "--bundle", pets, "--top", 1)
+    assert (status, err) == (0, "")
+    assert all(path.name in out for path in paths) and ("cat" in out or "dog" in out)
+
+
+def test_predict_answers_what_it_can(run, pets, pictures):
+    folder, paths = pictures
+    text = folder / "text.jpg"
+    text.write_text("hello")
+    cut = write_picture(folder / "cut.jpg")
+    cut.write_bytes(cut.read_bytes()[:300])
+    status, out, err = run("predict", folder, "gone.jpg", "--bundle", pets)
+    assert status == 2 and all(path.name in out for path in paths)
+    assert sorted(err.splitlines()) == [
+        f"keras-resnets: {cut}: damaged picture (Truncated File Read)",
+        f"keras-resnets: {text}: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)",
+        "keras-resnets: gone.jpg: no such file",
+    ]
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_predict_writes_files(run, pets, pictures, tmp_path, format):
+    folder, paths = pictures
+    (folder / "text.jpg").write_text("hello")
+    out = tmp_path / f"answers.{format}"
+    status, printed, _ = run("predict", folder, "--bundle", pets, "--out", out)
+    assert status == 2 and printed == ""
+    if format == "json":
+        rows = json.loads(out.read_text())
+        assert [row["source"] for row in rows] == [*map(str, paths), str(folder / "text.jpg")]
+        assert {answer["name"] for answer in rows[0]["top"]} == {"cat", "dog"}
+        assert rows[3]["top"] == [] and "not a picture" in rows[3]["error"]
+    else:
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+        assert [row["rank"] for row in rows] == ["1", "2"] * 3 + [""]
+        assert float(rows[0]["score"]) >= float(rows[1]["score"]) and "not a picture" in rows[6]["error"]
+
+
+def test_standard_input_is_a_picture_or_a_list(pets, pictures):
+    _, paths = pictures
+    done = outside("predict", "-", "--bundle", pets, stdin=paths[0].read_bytes())
+    assert done.returncode == 0 and b"standard input" in done.stdout and done.stderr == b""
+    done = outside("predict", "-", "--bundle", pets, stdin=f"{paths[0]}\n{paths[1]}\n".encode())
+    assert done.returncode == 0 and b"0.png" in done.stdout and b"1.png" in done.stdout
+    done = outside("predict", "-", "--bundle", pets, stdin=b"\xff\xfe\x00")
+    assert done.returncode == 2 and b"standard input: not a picture" in done.stderr
+
+
+def test_evaluate_counts_compares_and_judges(run, pets, pictures):
+    folder, _ = pictures
+    (folder / "labels.csv").write_text("file,class\n0.png,cat\n1.png,dog\n2.png,cat\n")
+    status, out, _ = run("evaluate", pets, folder, "--against", "keras")
+    assert status == 0 and "3 pictures, top-1" in out and "3 of 3 predictions equal" in out
+    assert run("evaluate", pets, folder, "--min", 0)[0] == 0
+    (folder / "labels.csv").write_text("file,class\n0.png,cat\n0.png,dog\n")
+    status, _, err = run("evaluate", pets, folder, "--min", 0.6)
+    assert status == 1 and "top-1 0.5000 is below 0.6" in err
+    (folder / "labels.csv").write_text("file,class\n0.png,cat\ngone.png,dog\n")
+    assert run("evaluate", pets, folder)[0] == 2
+
+
+def test_export_writes_the_next_version(run, pets, tmp_path):
+    for number in (1, 2):
+        status, out, _ = run("export", pets, tmp_path / "served")
+        assert status == 0 and out == f"written: {tmp_path}/served/{number}\n"
+    status, _, err = run("export", pets, tmp_path / "served", "--version", 2)
+    assert status == 2 and f"{tmp_path}/served/2 exists" in err
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
+
+
+def test_finetune_writes_a_bundle(run, tmp_path, monkeypatch):
+    from keras_resnets import training
+
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(4):
+            write_picture(tmp_path / "data" / name / f"{i}.png", seed=i)
+    (tmp_path / "data/cat/broken.png").write_text("")
+    # Only the download is left out: the same network with random weights and small pictures.
+    monkeypatch.setattr(
+        training,
+        "create",
+        lambda key, **options: create(key, weights=None, input_shape=(32, 32, 3), **options),
+    )
+    status, out, err = run("finetune", tmp_path / "data", "--epochs", 1, "--out", tmp_path / "pets")
+    assert status == 0 and "2 classes, 6 pictures for training, 2 for validation" in out
+    assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err
+    assert [label.name for label in Bundle.load(tmp_path / "pets").labels] == ["cat", "dog"]

@@ -1,0 +1,66 @@
+"""A file imports its own folder or a lower floor, never a sibling room or a higher one."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import keras_resnets
+
+HOUSE = Path(keras_resnets.__file__).parent
+
+FLOORS = {
+    "architecture": 1,
+    "weights": 2,
+    "images": 2,
+    "models": 3,
+    "bundle": 4,
+    "resnet": 4,
+    "resnet_v2": 4,
+    "resnext": 4,
+    "predictor": 5,
+    "evaluation": 6,
+    "training": 7,
+    "serving": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
+}
+FILES = sorted(HOUSE.rglob("*.py"))
+
+
+def room(parts):
+    return parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """Rooms of this package that a file imports, at its top or inside a function."""
+    inside = path.relative_to(HOUSE).parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*inside[: len(inside) - node.level], *(node.module or "").split(".")]
+            base = [part for part in base if part]
+            for place in [base] if base else [[alias.name] for alias in node.names]:
+                if place[0] in FLOORS:
+                    yield place[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_no_arrow_runs_up(path):
+    here = room(path.relative_to(HOUSE).parts)
+    for other in imported_rooms(path):
+        assert other == here or FLOORS[other] < FLOORS[here], f"{here} imports {other}"
+
+
+def test_every_room_has_a_floor():
+    assert {room(path.relative_to(HOUSE).parts) for path in FILES} == set(FLOORS)
+
+
+def test_tensorflow_stays_in_its_rooms():
+    users = {
+        str(path.relative_to(HOUSE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import) and any(alias.name.startswith("tensorflow") for alias in node.names)
+    }
+    assert users == {"architecture/layers.py", "serving.py"}

@@ -1,0 +1,176 @@
+"""Predictor, Bundle and evaluate on tiny networks."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnets import Bundle, Prediction, Predictor, create, evaluate, preset_of
+from keras_resnets.evaluation import compare, keras_twin
+from keras_resnets.images.labels import numbered
+from keras_resnets.images.preprocessing import fit, normalise
+from keras_resnets.images.reading import read_image
+
+from .conftest import randomise, tiny, write_picture
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return [write_picture(tmp_path / f"{i}.png", size=(40 + i, 50), seed=i) for i in range(5)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"classifier_activation": None},
+        {"input_shape": (None, None, 3)},
+        {"input_shape": (64, 48, 3)},
+        {"input_shape": (3, 32, 32), "data_format": "channels_first"},
+        {"dtype": "mixed_bfloat16"},
+    ],
+)
+def test_answers_are_the_model_s_own(options, batch_size, pictures):
+    model = randomise(tiny(**options))
+    first = options.get("data_format") == "channels_first"
+    size = model.input_shape[2:] if first else model.input_shape[1:3]
+    answers = list(Predictor(model, batch_size).predict(pictures, top=4))
+    for path, answer in zip(pictures, answers, strict=True):
+        x = fit(read_image(path), preset_of(model), None if None in size else size)
+        x = normalise(x, preset_of(model), "channels_last")[None]
+        expected = np.asarray(model(np.moveaxis(x, -1, 1) if first else x), "float32")[0]
+        if options.get("classifier_activation", "") is None:
+            expected = np.exp(expected) / np.exp(expected).sum()
+        assert answer.source == path and answer.error is None
+        got = {name: score for _, name, score in answer.top}
+        np.testing.assert_allclose(
+            [got[f"class {i}"] for i in range(4)], expected, atol=1e-2 if "dtype" in options else 1e-5
+        )
+        assert [score for *_, score in answer.top] == sorted(got.values(), reverse=True)
+
+
+def test_one_broken_picture_stops_no_other(pictures):
+    pictures[2].write_text("no picture")
+    answers = list(Predictor(tiny(), 2).predict([*pictures, "gone.png"]))
+    assert [bool(answer.error) for answer in answers] == [False, False, True, False, False, True]
+    assert answers[2] == Prediction(
+        pictures[2], (), f"{pictures[2]}: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)"
+    )
+    assert answers[5].error == "gone.png: no such file"
+
+
+def test_an_imagenet_network_answers_with_names(pictures):
+    model = create("resnet50", weights=None, input_shape=(32, 32, 3))
+    [answer] = Predictor(model).predict(pictures[:1], top=1)
+    assert answer.top[0][0].startswith("n0") or answer.top[0][0].startswith("n1")
+
+
+def test_networks_that_cannot_answer_are_refused():
+    with pytest.raises(ValueError, match="has no classifier"):
+        Predictor(tiny(include_top=False))
+    with pytest.raises(ValueError, match="pictures have 3 channels"):
+        Predictor(tiny(input_shape=(32, 32, 1)))
+    with pytest.raises(ValueError, match="does not say which weights"):
+        Predictor(tiny(name="mine"))
+
+
+# --- bundles --------------------------------------------------------------------------------------
+
+
+def small(**options):
+    return create("resnet50", **{"weights": None, "classes": 2, "input_shape": (32, 32, 3), **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"data_format": "channels_first", "input_shape": (3, 32, 32)},
+        {"classifier_activation": None, "dtype": "mixed_bfloat16"},
+        {"classifier_activation": keras.activations.softmax, "name": "mine"},
+    ],
+)
+def test_a_bundle_gives_the_same_answers_again(options, tmp_path, pictures):
+    model = randomise(small(**options))
+    bundle = Bundle(
+        model, preset_of(model), numbered(["cat", "dog"]), {"metrics": {"a": 1}}, ({"epoch": 1, "loss": 0.5},)
+    )
+    folder = bundle.save(tmp_path / "pets")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "bundle.json",
+        "history.csv",
+        "labels.txt",
+        "model.weights.h5",
+    ]
+    again = Bundle.load(folder)
+    assert (
+        again.model.name == model.name
+        and again.preset == bundle.preset
+        and again.notes["metrics"] == {"a": 1}
+    )
+    assert list(Predictor(again).predict(pictures)) == list(Predictor(bundle).predict(pictures))
+    assert (folder / "history.csv").read_text() == "epoch,loss\n1,0.5\n"
+
+
+def test_bundles_that_are_not_whole_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a bundle: no bundle.json"):
+        Bundle.load(tmp_path)
+    model = small()
+    folder = Bundle(model, preset_of(model), numbered("ab")).save(tmp_path / "ab")
+    with pytest.raises(FileExistsError, match="choose another name"):
+        Bundle(model, preset_of(model), numbered("ab")).save(folder)
+    notes = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(notes | {"format": 99}))
+    with pytest.raises(ValueError, match="has bundle format 99; this version reads 1"):
+        Bundle.load(folder)
+    (folder / "bundle.json").write_text("{")
+    with pytest.raises(ValueError, match="bundle.json is damaged"):
+        Bundle.load(folder)
+    with pytest.raises(ValueError, match="only a model made by create"):
+        Bundle(tiny(), preset_of(model), ()).save(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+# --- evaluation -----------------------------------------------------------------------------------
+
+
+def test_right_answers_are_counted(tmp_path):
+    model = randomise(tiny(classes=6))
+    paths = [write_picture(tmp_path / f"{i}.png", seed=i) for i in range(6)]
+    scores = np.concatenate([rows for _, rows in Predictor(model).scores(paths)])
+    order = scores.argsort(axis=1)[:, ::-1]
+    # The right class of picture i is its best, second best, ..., worst answer.
+    rows = [f"{i}.png,class {order[i, i]}" for i in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class", *rows, "gone.png,class 0"]))
+    result = evaluate(model, tmp_path, batch_size=4)
+    assert (result.images, result.top1, result.top5) == (6, 1 / 6, 5 / 6)
+    assert result.errors == (f"{tmp_path}/gone.png: no such file",)
+    assert result.targets.tolist() == [order[i, i] for i in range(6)]
+    np.testing.assert_allclose(result.scores, scores, atol=1e-6)
+
+
+def test_classes_that_the_model_does_not_know(tmp_path):
+    write_picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("file,class\na.png,unicorn")
+    with pytest.raises(
+        ValueError, match=r"1 classes of the data are not among the model's 4 \(class 0.*: unicorn"
+    ):
+        evaluate(tiny(), tmp_path)
+    (tmp_path / "labels.csv").write_text("file,class\nb.png,3")
+    with pytest.raises(ValueError, match="no picture could be read: .*b.png: no such file"):
+        evaluate(tiny(), tmp_path)
+
+
+def test_two_models_are_compared():
+    parity = compare(np.array([[0.1, 0.9], [0.6, 0.4]]), np.array([[0.2, 0.8], [0.4, 0.6]]))
+    assert (parity.images, parity.same_top1) == (2, 1) and parity.largest_difference == pytest.approx(0.2)
+
+
+def test_the_twin_of_keras_applications_says_the_same(chance):
+    ours = small(classes=3)
+    images = chance.normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(ours(images), keras_twin(ours).model(images), atol=1e-6)
+    with pytest.raises(ValueError, match="keras.applications has no network like 'resnext50'"):
+        keras_twin(create("resnext50", weights=None, input_shape=(32, 32, 3)))
