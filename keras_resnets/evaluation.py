@@ -10,7 +10,7 @@ from .bundle import Bundle
 from .images.dataset import Samples, scan
 from .images.labels import Label
 from .models import origin_of, variant
-from .predictor import Predictor
+from .predictor import Predictor, input_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,7 @@ def keras_twin(model_or_bundle) -> Bundle:
     build = key and getattr(keras.applications, variant(key).constructor, None)
     if not build:
         raise ValueError(f"keras.applications has no network like {ours.model.name!r}")
-    twin = build(weights=None, input_shape=ours.model.input_shape[1:], classes=len(ours.labels))
+    height, width = input_size(ours.model) or (ours.preset.size, ours.preset.size)
+    twin = build(weights=None, input_shape=(height, width, 3), classes=len(ours.labels))
     twin.set_weights(ours.model.get_weights())
     return Bundle(twin, ours.preset, ours.labels)

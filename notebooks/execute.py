@@ -1,0 +1,31 @@
+"""Run every notebook from a clean kernel and store its outputs; ``--check`` runs them and stores nothing.
+
+What a notebook promises it asserts in its own cells, so a run that ends well has kept the promises.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+HERE = Path(__file__).parent
+LARGEST = 1_000_000  # bytes, outputs included
+
+for path in sorted(HERE.glob("*.ipynb")):
+    print(path.name, flush=True)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of day, which would change in every run
+        # What TensorFlow says while it starts belongs to the machine, not to the story.
+        cell.outputs = [o for o in cell.get("outputs", []) if o.get("name") != "stderr"] if "outputs" in cell else []
+        if cell.cell_type != "code":
+            del cell["outputs"]
+    text = nbformat.writes(notebook)
+    if len(text) > LARGEST:
+        sys.exit(f"{path.name} is {len(text):,} bytes with its outputs; at most {LARGEST:,}")
+    if "--check" not in sys.argv:
+        path.write_text(text + "\n", encoding="utf-8")
