@@ -21,6 +21,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 
 wheel: .venv/ready
+	rm -rf dist
 	$(BIN)/python -m build --wheel
 
 .venv/ready: setup.cfg pyproject.toml

@@ -62,7 +62,7 @@ def main():
     console.print(f"sent {len(pictures)} JPEG files: {same} of {len(pictures)} answers agree,")
     console.print(f"largest difference of a probability {difference:.1e}")
 
-    draw(photos, run, pictures, ours)
+    draw(photos, run, pictures, theirs)
     console.rule(f"done in {time.monotonic() - begin:.0f} s")
     console.print("what was done, as a picture: out/demo.png")
     console.print("the trained model: out/clothes/, for TensorFlow Serving: out/served/")
@@ -93,10 +93,10 @@ def table_of(answers) -> Table:
 def held_out_as_jpeg() -> list[Path]:
     """One validation picture a class, which training has not seen, as the JPEG file that a client sends."""
     _, held_out = split(scan(CLOTHES), VALIDATION, SEED)
-    first = {label: path for path, label in zip(held_out.paths, held_out.labels, strict=True)}
+    one = {label: path for path, label in zip(held_out.paths, held_out.labels, strict=True)}
     folder = OUT / "sent"
     folder.mkdir()
-    for label, path in first.items():
+    for label, path in one.items():
         Image.open(path).save(folder / f"{label}.jpg", quality=95)
     return sorted(folder.glob("*.jpg"))
 

@@ -1,9 +1,8 @@
-"""A model, its preset and its labels in one folder: training writes it, serving reads it."""
+"""A model, its preset and its labels: in memory what every use of a model takes, on disk one folder."""
 
 import dataclasses
 import json
 import os
-import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -11,23 +10,27 @@ from pathlib import Path
 import keras
 
 from . import models
-from .images.labels import Label, numbered
+from .images.labels import Label
 from .images.presets import PRESETS, Preset
-from .weights import loading
+from .weights import loading, sources
 
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A model with everything that is needed to use it.
+    """A classifier with everything that is needed to use it.
 
     Attributes:
-        model: A network of this package.
+        model: A network of this package with a classifier.
         preset: What it expects of a picture.
         labels: What its outputs are called.
         notes: Plain data kept in ``bundle.json``: recipe, metrics.
         history: One dictionary of numbers an epoch, kept as ``history.csv``.
+
+    Raises:
+        ValueError: The model has no classifier, takes no pictures of 3 channels, or has another number of
+            outputs than there are labels.
 
     Example:
 
@@ -46,6 +49,26 @@ class Bundle:
     notes: dict = dataclasses.field(default_factory=dict)
     history: tuple[dict, ...] = ()
 
+    def __post_init__(self):
+        models.check_answers_pictures(self.model)
+        outputs = self.model.output_shape[-1]
+        if len(self.labels) != outputs:
+            raise ValueError(
+                f"{self.model.name!r} has {outputs} outputs. Received: {len(self.labels)} labels"
+            )
+
+    @classmethod
+    def of(cls, model_or_bundle) -> "Bundle":
+        """A bundle as it is; a model with its own preset and labels.
+
+        Raises:
+            ValueError: The model does not say which preprocessing its weights need.
+        """
+        if isinstance(model_or_bundle, cls):
+            return model_or_bundle
+        models.check_answers_pictures(model_or_bundle)
+        return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
+
     def save(self, path: str | os.PathLike) -> Path:
         """Write the folder: beside its place first, then renamed, so that it is whole or not there.
 
@@ -54,32 +77,31 @@ class Bundle:
             ValueError: The model was not made by `create` or a constructor.
         """
         path = Path(path)
+        check_can_be_saved(self.model, path)
         origin = models.origin_of(self.model)
-        if path.exists():
-            raise FileExistsError(f"{path} exists; choose another name or remove it")
-        if not origin.options:
-            raise ValueError(f"only a model made by create() can be bundled. Received: {self.model.name!r}")
+        described = {
+            "format": FORMAT,
+            "key": origin.key,
+            "options": origin.options | {"classifier_activation": _activation_name(origin.options)},
+            "preset": self.preset.name,
+            "classes": len(self.labels),
+            "class_ids": [label.id for label in self.labels],
+            "weights": origin.weight,
+            "weights_sha256": _sha256(origin.weight),
+            **self.notes,
+            "versions": {name: version(name) for name in ("keras", "keras_resnets", "numpy")},
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
             folder = Path(temporary) / path.name
             folder.mkdir()
             loading.save(self.model, folder / "model.weights.h5")
-            described = {
-                "format": FORMAT,
-                "key": origin.key,
-                "options": _plain(origin.options),
-                "preset": self.preset.name,
-                "classes": len(self.labels),
-                "weights": origin.weight,
-                "versions": {name: version(name) for name in ("keras", "keras_resnets", "numpy")},
-                **self.notes,
-            }
             (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
             lines = "".join(f"{label.name}\n" for label in self.labels)
             (folder / "labels.txt").write_text(lines, encoding="utf-8")
             if self.history:
-                (folder / "history.csv").write_text(_table(self.history), encoding="utf-8")
-            shutil.move(folder, path)
+                (folder / "history.csv").write_text(_write_table(self.history), encoding="utf-8")
+            folder.rename(path)
         return path
 
     @classmethod
@@ -87,33 +109,72 @@ class Bundle:
         """Read a folder that `save` wrote.
 
         Raises:
-            FileNotFoundError: No bundle there.
+            FileNotFoundError: No bundle there, or a file of it is missing.
             ValueError: Written by a newer version, or damaged.
         """
         path = Path(path)
         if not (path / "bundle.json").is_file():
             raise FileNotFoundError(f"{path} is not a bundle: no bundle.json in it")
+        for name in ("model.weights.h5", "labels.txt"):
+            if not (path / name).is_file():
+                raise FileNotFoundError(f"{path} is not whole: {name} is missing")
         try:
             notes = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
-            number, key, options = notes.pop("format"), notes.pop("key"), notes.pop("options")
-            preset = PRESETS[notes.pop("preset")]
-        except (KeyError, ValueError) as error:
+            number = notes.pop("format")
+            if number != FORMAT:
+                raise ValueError(f"{path} has bundle format {number}; this version reads {FORMAT}. Update it")
+            key, options, preset = notes.pop("key"), notes.pop("options"), PRESETS[notes.pop("preset")]
+            ids, names = (
+                notes.pop("class_ids"),
+                (path / "labels.txt").read_text(encoding="utf-8").splitlines(),
+            )
+            labels = tuple(map(Label, ids, names))
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}/bundle.json is damaged ({error!r})") from error
-        if number != FORMAT:
-            raise ValueError(f"{path} has bundle format {number}; this version reads {FORMAT}. Update it")
+        history = path / "history.csv"
+        rows = _read_table(history.read_text(encoding="utf-8")) if history.is_file() else ()
         model = models.create(key, weights=path / "model.weights.h5", **options)
-        labels = numbered((path / "labels.txt").read_text(encoding="utf-8").splitlines())
-        return cls(model, preset, labels, notes)
+        return cls(model, preset, labels, notes, rows)
 
 
-def _plain(options: dict) -> dict:
-    """Options as JSON has them; an activation given as a function is called by its name."""
-    return {
-        name: keras.activations.serialize(value) if callable(value) else value
-        for name, value in options.items()
-    }
+def check_can_be_saved(model: keras.Model, path: Path) -> None:
+    """Say before any work that a bundle of this model could not be written there."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists; choose another name or remove it")
+    options = models.origin_of(model).options
+    if not options:
+        raise ValueError(
+            f"only a model made by create() or a constructor, without input_tensor, can be bundled. "
+            f"Received: {model.name!r}"
+        )
+    _activation_name(options)
 
 
-def _table(rows: tuple[dict, ...]) -> str:
+def _activation_name(options: dict) -> str | None:
+    """JSON has no functions: one that Keras knows is kept by its name."""
+    activation = options["classifier_activation"]
+    if not callable(activation):
+        return activation
+    name = getattr(activation, "__name__", None)
+    try:
+        if keras.activations.get(name) is activation:
+            return name
+    except (ValueError, TypeError):
+        pass
+    raise ValueError(f"a bundle keeps activations of Keras only. Received: {activation!r}")
+
+
+def _sha256(weight: str | None) -> str | None:
+    """Of the published file that the weights came from, if it is still in the cache."""
+    path = weight and sources.cached(models.weight_named(weight))
+    return sources.sha256(path) if path else None
+
+
+def _write_table(rows: tuple[dict, ...]) -> str:
     lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _read_table(text: str) -> tuple[dict, ...]:
+    names, *rows = [line.split(",") for line in text.splitlines()]
+    return tuple(dict(zip(names, map(float, row), strict=True)) for row in rows)

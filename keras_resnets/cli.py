@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import click
@@ -89,23 +90,25 @@ def describe(name):
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option(
-    "--model", default="resnet50", show_default=True, help="Architecture, its weights, or a bundle."
-)
+@click.option("--model", help="Architecture or its weights.  [default: resnet50]")
 @click.option("--bundle", type=click.Path(), help="A folder that finetune wrote, in place of --model.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Classes a picture.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.csv or FILE.json.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1))
 def predict(paths, model, bundle, top, out, batch_size):
     """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
+    if model and bundle:
+        raise click.UsageError("give --model or --bundle, not both")
     if out and Path(out).suffix not in (".csv", ".json"):
         raise click.UsageError(f"--out must end in .csv or .json. Received: {out}")
+    if out and not Path(out).resolve().parent.is_dir():
+        raise click.UsageError(f"there is no folder to write {out} to")
     import_quietly()
     from .predictor import Predictor
 
-    sources = _sources(paths)
-    predictor = Predictor(_model(bundle or model), batch_size)
-    answers = list(_with_progress(predictor.predict(sources, top), len(sources)))
+    sources, nothing = _sources(paths)
+    predictor = Predictor(_model(bundle or model or "resnet50"), batch_size)
+    answers = [*_with_progress(predictor.predict(sources, top), len(sources)), *nothing]
     if out:
         _write_answers(Path(out), answers)
     else:
@@ -205,14 +208,15 @@ def import_quietly() -> None:
             os.dup2(saved, 2)
             os.close(saved)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "Image size")  # Pillow's; our own limit is an error
 
 
 def _model(name: str):
-    """A bundle's folder, a ``.keras`` file, ``key`` or ``key.tag``."""
+    """An architecture or its weights, a bundle's folder, or a ``.keras`` file."""
     from .bundle import Bundle
     from .models import create, weight_named
 
-    if Path(name).is_dir():
+    if (Path(name) / "bundle.json").is_file():
         return Bundle.load(name)
     if name.endswith(".keras"):
         import keras
@@ -222,13 +226,18 @@ def _model(name: str):
     return create(weight.key, weights=weight.name)
 
 
-def _sources(paths: tuple[str, ...]) -> list:
+def _sources(paths: tuple[str, ...]) -> tuple[list, list]:
+    """What there is to read, and an answer already for each path that holds nothing."""
     from .images.reading import find_images
+    from .predictor import Prediction
 
-    found = []
+    found, nothing = [], []
     for path in paths:
-        found += _standard_input() if path == "-" else find_images([path])
-    return found
+        try:
+            found += _standard_input() if path == "-" else find_images([path])
+        except (OSError, ValueError) as error:
+            nothing.append(Prediction(path, error=str(error)))
+    return found, nothing
 
 
 def _standard_input() -> list:
@@ -239,9 +248,8 @@ def _standard_input() -> list:
     try:
         return [read_image(data, "standard input")]
     except ImageError as error:
-        try:
-            lines = [line for line in data.decode().splitlines() if line.strip()]
-        except UnicodeDecodeError:
+        lines = [line for line in data.decode(errors="replace").splitlines() if line.strip()]
+        if not lines or not all(Path(line).exists() for line in lines):
             raise error from None
         return list(find_images(lines))
 
@@ -277,7 +285,7 @@ def _print_answers(answers) -> None:
 
 
 def _source_name(source) -> str:
-    return str(source) if isinstance(source, (str, Path)) else "standard input"
+    return "standard input" if source == "-" or not isinstance(source, (str, Path)) else str(source)
 
 
 def _write_answers(path: Path, answers) -> None:

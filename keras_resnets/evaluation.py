@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from .bundle import Bundle
 from .images.dataset import Samples, scan
 from .images.labels import Label
-from .models import origin_of, variant
-from .predictor import Predictor, input_size
+from .models import input_size, origin_of, variant
+from .predictor import Predictor
+from .weights.loading import HEAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,37 +52,45 @@ def evaluate(model_or_bundle, data: str | os.PathLike | Samples, batch_size: int
     """
     samples = data if isinstance(data, Samples) else scan(data)
     predictor = Predictor(model_or_bundle, batch_size)
-    numbers = _class_numbers(predictor.labels)
-    unknown = [label for label in samples.classes if label not in numbers]
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} classes of the data are not among the model's {len(predictor.labels)} "
-            f"({', '.join(label.name for label in predictor.labels[:3])}, ...): {', '.join(unknown[:5])}"
-        )
+    numbers = _class_numbers(predictor.bundle.labels, samples.classes)
     scores, errors = [], []
     for batch, rows in predictor.scores(samples.paths):
         scores += list(rows)
         errors += batch.errors
     if not scores:
         raise ValueError(f"no picture could be read: {errors[0]}")
+    scores = np.array(scores)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{(~np.isfinite(scores)).sum()} scores of the model are NaN or infinite")
     readable = zip(samples.labels, errors, strict=True)
     targets = np.array([numbers[label] for label, error in readable if not error])
-    ranks = (np.array(scores) > np.array(scores)[np.arange(len(targets)), targets, None]).sum(axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")  # of equal scores one comes first, as in an answer
+    ranks = (order == targets[:, None]).argmax(axis=1)
     return Evaluation(
         images=len(targets),
         top1=float((ranks < 1).mean()),
         top5=float((ranks < 5).mean()),
         errors=tuple(filter(None, errors)),
-        scores=np.array(scores),
+        scores=scores,
         targets=targets,
     )
 
 
-def _class_numbers(labels: tuple[Label, ...]) -> dict[str, int]:
-    """Every word for a class; a name that two classes share is left out."""
+def _class_numbers(labels: Sequence[Label], classes: Sequence[str]) -> dict[str, int]:
+    """What the data calls its classes -> the model's outputs: by names, by ids or by numbers, all alike."""
     names = [label.name for label in labels]
     by_name = {name: i for i, name in enumerate(names) if names.count(name) == 1}
-    return by_name | {str(i): i for i in range(len(labels))} | {label.id: i for i, label in enumerate(labels)}
+    by_id = {label.id: i for i, label in enumerate(labels)}
+    by_number = {str(i): i for i in range(len(labels))}
+    for vocabulary in (by_name, by_id, by_number):
+        if all(name in vocabulary for name in classes):
+            return vocabulary
+    known = max((by_name, by_id, by_number), key=lambda words: sum(name in words for name in classes))
+    unknown = [name for name in classes if name not in known]
+    raise ValueError(
+        f"{len(unknown)} classes of the data are not among the model's {len(labels)} "
+        f"({', '.join(list(known)[:3])}, ...): {', '.join(unknown[:5])}"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,12 +114,20 @@ def keras_twin(model_or_bundle) -> Bundle:
     Raises:
         ValueError: keras.applications has no such network.
     """
-    ours = Predictor(model_or_bundle)
+    ours = Bundle.of(model_or_bundle)
     key = origin_of(ours.model).key
     build = key and getattr(keras.applications, variant(key).constructor, None)
     if not build:
         raise ValueError(f"keras.applications has no network like {ours.model.name!r}")
-    height, width = input_size(ours.model) or (ours.preset.size, ours.preset.size)
-    twin = build(weights=None, input_shape=(height, width, 3), classes=len(ours.labels))
+    # It has no options of its own for these two.
+    layout, policy = keras.config.image_data_format(), keras.config.dtype_policy()
+    try:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_dtype_policy(ours.model.get_layer(HEAD).dtype_policy)
+        size = input_size(ours.model, ours.preset)
+        twin = build(weights=None, input_shape=(*size, 3), classes=len(ours.labels))
+    finally:
+        keras.config.set_image_data_format(layout)
+        keras.config.set_dtype_policy(policy)
     twin.set_weights(ours.model.get_weights())
     return Bundle(twin, ours.preset, ours.labels)

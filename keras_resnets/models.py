@@ -1,5 +1,6 @@
 """Floor 3: architectures, weights, presets and labels are joined here, by name, and nowhere else."""
 
+import contextlib
 import dataclasses
 import difflib
 import fnmatch
@@ -8,6 +9,7 @@ import weakref
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from .architecture.network import Head, assemble, channels_of, resolve_input_shape
 from .architecture.parts import Style
@@ -15,8 +17,9 @@ from .architecture.variants import VARIANTS, Variant
 from .images.labels import Label, imagenet_labels, numbered
 from .images.preprocessing import normalise
 from .images.presets import PRESETS, Preset
-from .weights import loading, sources
+from .weights import formats, loading, sources
 from .weights.catalog import WEIGHTS, Weight, default_weight
+from .weights.formats import Contents
 from .weights.loading import LoadReport
 
 # --- names ----------------------------------------------------------------------------------------
@@ -82,13 +85,13 @@ def variant(name: str) -> Variant:
 
 
 def weight_named(name: str) -> Weight:
-    """The row of a published weight, by ``key.tag`` or by key alone (its default)."""
+    """The row of a published weight, by ``key.tag``, or by an architecture's name (its default)."""
     if name in WEIGHTS:
         return WEIGHTS[name]
-    found = default_weight(name)
-    if not found:
-        raise ValueError(f"unknown weights {name!r}{_nearest(name, [*WEIGHTS, *VARIANTS])}")
-    return found
+    architectures = {*VARIANTS, *(row.constructor for row in VARIANTS.values())}
+    if name in architectures and (found := default_weight(variant(name).key)):
+        return found
+    raise ValueError(f"unknown weights {name!r}{_nearest(name, [*VARIANTS, *WEIGHTS])}; see list_models()")
 
 
 def _nearest(name: str, known) -> str:
@@ -103,21 +106,34 @@ def _nearest(name: str, known) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """How a model came about: enough to build it again and to treat its pictures rightly."""
+    """How a model came about.
 
-    key: str | None
-    weight: str | None
-    options: dict
+    Attributes:
+        key: Its architecture, where that is known.
+        weight: ``key.tag`` of the published weights it got.
+        options: What `create` needs to build it again; None where that cannot be done.
+    """
+
+    key: str | None = None
+    weight: str | None = None
+    options: dict | None = None
 
 
 _ORIGINS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def origin_of(model: keras.Model) -> Origin:
-    """Where a model came from; for a model loaded from a file its name is all there is to go by."""
+    """Where a model came from. One read from a file is known by its name, if it has that row's stages."""
     if model in _ORIGINS:
         return _ORIGINS[model]
-    return Origin(model.name if model.name in VARIANTS else None, None, {})
+    row = VARIANTS.get(model.name)
+    names = {layer.name for layer in model.layers}
+    if row and all(
+        f"conv{stage}_block{blocks}_out" in names and f"conv{stage}_block{blocks + 1}_out" not in names
+        for stage, blocks in enumerate(row.blocks, 2)
+    ):
+        return Origin(row.key)
+    return Origin()
 
 
 def ResNet(
@@ -185,21 +201,26 @@ def ResNet(
     (None, 7)
     """
     name = model_name or name
-    key = weights_name or name
+    _check_name(name)
+    if not callable(stack_fn):
+        raise ValueError(f"stack_fn must be a function of a tensor. Received: stack_fn={stack_fn!r}")
     style = Style(data_format, dtype)
     head = Head(bool(include_top), pooling, classes, classifier_activation)
     shape = resolve_input_shape(input_shape, input_tensor, head.include_top, style.data_format, 224)
-    source = _resolve_weights(weights, key)
+    source = _resolve_weights(weights, weights_name or name)
     _check_weights(source, head, channels_of(shape, style.data_format), new_head)
 
-    path = (
-        sources.resolve(source, head.include_top and not new_head) if isinstance(source, Weight) else source
-    )
+    keep_head = head.include_top and not new_head
+    contents = None if source is None else _read(source, keep_head)
+    if contents and keep_head:
+        loading.check_classes(contents, head.classes)
     model = assemble(stack_fn, preact, use_bias, shape, input_tensor, head, style, name)
-    if path:
-        loading.load(model, path, new_head)
+    if contents:
+        # What comes before ``input_tensor`` is the user's, and not in the file.
+        network = model if input_tensor is None else keras.Model(input_tensor, model.output, name=name)
+        loading.load(network, contents, new_head)
     tag = source.name if isinstance(source, Weight) else None
-    _ORIGINS[model] = Origin(key if key in VARIANTS else None, tag, {})
+    _ORIGINS[model] = Origin(weights_name if weights_name in VARIANTS else None, tag)
     return model
 
 
@@ -234,15 +255,15 @@ def create(
     (None, 2048)
     """
     row = variant(key)
-    style = {"data_format": data_format, "dtype": dtype}
+    resolved = Style(data_format, dtype)
+    style = {"data_format": resolved.data_format, "dtype": resolved.dtype}
+    input_shape = resolve_input_shape(input_shape, input_tensor, include_top, resolved.data_format, row.size)
     head = {
         "include_top": include_top,
         "pooling": pooling,
         "classes": row.classes if classes is None else classes,
         "classifier_activation": classifier_activation,
     }
-    layout = Style(data_format).data_format
-    input_shape = resolve_input_shape(input_shape, input_tensor, include_top, layout, row.size)
     model = ResNet(
         row.stack_fn(**style),
         row.preact,
@@ -250,14 +271,16 @@ def create(
         weights=row.weights if weights == "default" else weights,
         input_tensor=input_tensor,
         input_shape=input_shape,
-        name=name or row.key,
+        name=row.key if name is None else name,
         weights_name=row.key,
         new_head=new_head,
         **head,
         **style,
     )
+    # Layers before ``input_tensor`` are not ours to build again.
     options = head | {"input_shape": input_shape, "name": model.name, **style}
-    _ORIGINS[model] = Origin(row.key, _ORIGINS[model].weight, options)
+    again = options if input_tensor is None else None
+    _ORIGINS[model] = Origin(row.key, _ORIGINS[model].weight, again)
     return model
 
 
@@ -340,13 +363,24 @@ def _resolve_weights(weights, key: str) -> Weight | Path | None:
     if isinstance(weights, (str, os.PathLike)):
         if weights == "imagenet" and (found := default_weight(key)):
             return found
-        if weights and Path(weights).exists():
-            return Path(weights)
         if weights in WEIGHTS and WEIGHTS[weights].key == key:
             return WEIGHTS[weights]
+        with contextlib.suppress(OSError):  # a text longer than a file's name may be
+            if weights and Path(weights).exists():
+                return Path(weights)
     tags = [weight.name for weight in WEIGHTS.values() if weight.key == key]
     allowed = ["None", *(["'imagenet'"] if tags else []), *map(repr, tags), "the path of an existing file"]
     raise ValueError(f"weights of {key} must be {', '.join(allowed)}. Received: weights={weights!r}")
+
+
+def _read(source: Weight | Path, include_top: bool) -> Contents:
+    path = sources.resolve(source, include_top) if isinstance(source, Weight) else source
+    return formats.read(path)
+
+
+def _check_name(name) -> None:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ValueError(f"name must be a text without '/'. Received: name={name!r}")
 
 
 def _check_weights(source: Weight | Path | None, head: Head, channels: int, new_head: bool) -> None:
@@ -402,9 +436,10 @@ def load_weights(model: keras.Model, source, new_head: bool = False) -> LoadRepo
     found = _resolve_weights(source, origin_of(model).key or model.name)
     if found is None:
         raise ValueError("source must name weights. Received: source=None")
-    has_head = any(layer.name == loading.HEAD for layer in model.layers)
-    path = sources.resolve(found, has_head and not new_head) if isinstance(found, Weight) else found
-    return loading.load(model, path, new_head)
+    report = loading.load(model, _read(found, has_classifier(model) and not new_head), new_head)
+    if isinstance(found, Weight):
+        _ORIGINS[model] = dataclasses.replace(origin_of(model), weight=found.name)
+    return report
 
 
 def save_weights(model: keras.Model, path) -> None:
@@ -423,6 +458,48 @@ def save_weights(model: keras.Model, path) -> None:
     >>> save_weights(ResNet50(weights=None), tempfile.mkdtemp() + "/mine.weights.h5")
     """
     loading.save(model, path)
+
+
+# --- a model as it stands -------------------------------------------------------------------------
+
+
+def has_classifier(model: keras.Model) -> bool:
+    return any(layer.name == loading.HEAD for layer in model.layers)
+
+
+def check_answers_pictures(model: keras.Model) -> None:
+    """Refuse a model that cannot be asked what is on a picture."""
+    if not has_classifier(model):
+        raise ValueError(f"the model {model.name!r} has no classifier; build it with include_top=True")
+    if channels_of(model.input_shape[1:], data_format_of(model)) != 3:
+        raise ValueError(f"pictures have 3 channels, the model {model.name!r} takes {model.input_shape}")
+
+
+def gives_logits(model: keras.Model) -> bool:
+    return model.get_layer(loading.HEAD).activation is keras.activations.linear
+
+
+def before_classifier(model: keras.Model) -> keras.KerasTensor:
+    """The features that the classifier sees, (N, F)."""
+    return model.get_layer(loading.HEAD).input
+
+
+def data_format_of(model: keras.Model) -> str:
+    """The data format a network was built in, as its first convolution says."""
+    return next(layer.data_format for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+
+
+def input_size(model: keras.Model, preset: Preset) -> tuple[int, int]:
+    """Height and width of the pictures that a network gets; the preset's where it takes any."""
+    shape = model.input_shape
+    sides = shape[2:] if data_format_of(model) == "channels_first" else shape[1:3]
+    return tuple(preset.size if side is None else side for side in sides)
+
+
+def network_input(model: keras.Model, pictures: np.ndarray, preset: Preset) -> np.ndarray:
+    """Fitted pictures (N, H, W, 3), values in 0..255, as the network takes them, in its data format."""
+    images = normalise(pictures, preset, "channels_last")
+    return np.moveaxis(images, -1, 1) if data_format_of(model) == "channels_first" else images
 
 
 # --- pictures for a model -------------------------------------------------------------------------

@@ -1,17 +1,18 @@
 """Pictures to answers, at speed: batches are read while the last one is computed on."""
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from .architecture.network import channels_of
 from .bundle import Bundle
-from .images.dataset import read_batches
+from .images.dataset import Batch, read_batches
 from .images.labels import best
-from .images.preprocessing import fit, normalise
-from .models import labels_of, preset_of
+from .images.preprocessing import fit
+from .images.presets import Preset
+from .models import gives_logits, input_size, network_input
 
 
 class Prediction(NamedTuple):
@@ -36,7 +37,7 @@ class Predictor:
         batch_size: Pictures computed at once.
 
     Raises:
-        ValueError: The model does not say which preprocessing its weights need.
+        ValueError: No classifier, or the model does not say which preprocessing its weights need.
 
     Example:
 
@@ -49,19 +50,9 @@ class Predictor:
     """
 
     def __init__(self, model_or_bundle, batch_size: int = 32):
-        is_bundle = isinstance(model_or_bundle, Bundle)
-        self.model = model_or_bundle.model if is_bundle else model_or_bundle
-        if len(self.model.output_shape) != 2:
-            raise ValueError(
-                f"the model {self.model.name!r} has no classifier (output {self.model.output_shape}); "
-                "build it with include_top=True"
-            )
-        if channels_of(self.model.input_shape[1:], data_format_of(self.model)) != 3:
-            raise ValueError(
-                f"pictures have 3 channels, the model {self.model.name!r} takes {self.model.input_shape}"
-            )
-        self.preset = model_or_bundle.preset if is_bundle else preset_of(self.model)
-        self.labels = model_or_bundle.labels if is_bundle else labels_of(self.model)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        self.bundle = Bundle.of(model_or_bundle)
         self.batch_size = batch_size
 
     def predict(self, sources: Iterable, top: int = 5) -> Iterator[Prediction]:
@@ -71,50 +62,39 @@ class Predictor:
             sources: Paths, the bytes of files, or uint8 arrays (H, W, 3).
             top: How many classes each answer has.
         """
+        if top < 1:
+            raise ValueError(f"top must be at least 1. Received: top={top}")
+        return self._answers(sources, top)
+
+    def _answers(self, sources: Iterable, top: int) -> Iterator[Prediction]:
         for batch, scores in self.scores(sources):
             rows = iter(scores)
             for source, error in zip(batch.sources, batch.errors, strict=True):
                 if error:
                     yield Prediction(source, error=error)
                 else:
-                    yield Prediction(source, best(next(rows), self.labels, top))
+                    yield Prediction(source, best(next(rows), self.bundle.labels, top))
 
-    def scores(self, sources: Iterable) -> Iterator[tuple]:
+    def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches as they were read, each with the probabilities of its readable pictures (n, classes)."""
-        size = input_size(self.model)
-        for batch in read_batches(sources, lambda p: fit(p, self.preset, size), self.batch_size):
-            yield batch, self.probabilities(batch.images)
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """From fitted pictures (N, H, W, 3), values in 0..255, to float32 (N, classes)."""
-        if not len(images):
-            return np.empty((0, len(self.labels)), "float32")
-        outputs = self.model.predict_on_batch(network_input(self.model, images, self.preset))
-        outputs = np.asarray(outputs, "float32")
-        return _softmax(outputs) if _gives_logits(self.model) else outputs
+        logits = gives_logits(self.bundle.model)
+        for batch, outputs in outputs_of(self.bundle.model, sources, self.bundle.preset, self.batch_size):
+            yield batch, _softmax(outputs) if logits else outputs
 
 
-def network_input(model: keras.Model, images: np.ndarray, preset) -> np.ndarray:
-    """Fitted pictures (N, H, W, 3) as the network takes them, in its data format."""
-    images = normalise(images, preset, "channels_last")
-    return np.moveaxis(images, -1, 1) if data_format_of(model) == "channels_first" else images
-
-
-def data_format_of(model: keras.Model) -> str:
-    """The data format a network was built in, as its first convolution says."""
-    return next(layer.data_format for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-
-
-def input_size(model: keras.Model) -> tuple[int, int] | None:
-    """Height and width that a network takes, or None where it takes any."""
-    shape = model.input_shape
-    size = shape[2:] if data_format_of(model) == "channels_first" else shape[1:3]
-    return None if None in size else tuple(size)
-
-
-def _gives_logits(model: keras.Model) -> bool:
-    activation = getattr(model.layers[-1], "activation", None)
-    return activation is keras.activations.linear
+def outputs_of(
+    model: keras.Model, sources: Iterable, preset: Preset, batch_size: int
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Run a network over pictures: batches as they were read, each with float32 outputs (n, ...)."""
+    if isinstance(sources, (str, bytes, os.PathLike)):
+        raise TypeError(f"sources must be a list of pictures. Received one: {str(sources)[:80]!r}")
+    size = input_size(model, preset)
+    for batch in read_batches(sources, lambda picture: fit(picture, preset, size), batch_size):
+        if len(batch.images):
+            outputs = model.predict_on_batch(network_input(model, batch.images, preset))
+            yield batch, np.asarray(outputs, "float32")
+        else:
+            yield batch, np.empty((0, *model.output_shape[1:]), "float32")
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

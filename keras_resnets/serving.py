@@ -10,12 +10,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from .architecture.layers import with_native_groups
 from .bundle import Bundle
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
-from .models import create, labels_of, origin_of, preset_of
-from .predictor import data_format_of, input_size
-from .weights.loading import HEAD
+from .models import before_classifier, create, data_format_of, gives_logits, input_size, origin_of
 
 TOP = 5
 
@@ -24,7 +23,7 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
     """Write a SavedModel for TensorFlow Serving.
 
     Three signatures. ``serving_default(images)`` takes uint8 (N, H, W, 3), RGB, any size;
-    ``image_bytes(image_bytes)`` takes the bytes of JPEG, PNG, BMP or GIF files, (N,). Both give
+    ``image_bytes(image_bytes)`` takes the bytes of JPEG, PNG, BMP, GIF or WebP files, (N,). Both give
     ``probabilities`` float32 (N, C) and the best five as ``class_ids`` int64, ``scores`` float32 and
     ``classes`` string, (N, min(5, C)); for bytes also ``valid`` bool (N,): an item that cannot be decoded
     is false, its scores 0, and its neighbours are answered. ``features(image_bytes)`` gives ``features``
@@ -47,20 +46,16 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
             "a SavedModel is exported on the TensorFlow backend; set KERAS_BACKEND=tensorflow and load the "
             f"weights there. Received: {keras.backend.backend()!r}"
         )
-    if isinstance(model_or_bundle, Bundle):
-        model, preset, labels = model_or_bundle.model, model_or_bundle.preset, model_or_bundle.labels
-    else:
-        model = model_or_bundle
-        preset, labels = preset_of(model), labels_of(model)
-    if HEAD not in [layer.name for layer in model.layers]:
-        raise ValueError(f"the model {model.name!r} has no classifier; build it with include_top=True")
-
+    bundle = Bundle.of(model_or_bundle)
+    if version is not None and (not isinstance(version, int) or version < 0):
+        raise ValueError(f"version must be a whole number of at least 0. Received: version={version!r}")
     path = Path(path)
-    place = path / str(version if version is not None else _next_version(path))
+    place = path / str(_next_version(path) if version is None else version)
     if place.exists():
         raise FileExistsError(f"{place} exists; choose another version or remove it")
+    network = with_native_groups(_channels_last(bundle.model))
     path.mkdir(parents=True, exist_ok=True)
-    served = _Served(_channels_last(model), preset, [label.name for label in labels])
+    served = _Served(network, bundle.preset, [label.name for label in bundle.labels])
     with tempfile.TemporaryDirectory(dir=path, prefix="writing-") as temporary:
         whole = Path(temporary) / "model"
         tf.saved_model.save(served, whole, signatures=served.signatures())
@@ -95,13 +90,11 @@ class _Served(tf.Module):
 
     def __init__(self, model: keras.Model, preset: Preset, classes: list[str]):
         super().__init__()
-        self._preset = preset
-        self._size = input_size(model) or (preset.size, preset.size)
-        self._gives_logits = model.get_layer(HEAD).activation is keras.activations.linear
-        self._classes = tf.constant(classes)
+        self._preset, self._classes = preset, tf.constant(classes)
+        self._size, self._gives_logits = input_size(model, preset), gives_logits(model)
         # The network is kept inside a function: as an attribute it would be followed, and every weight
         # stored a second time beside these.
-        whole = keras.Model(model.input, [model.get_layer(HEAD).input, model.output])
+        whole = keras.Model(model.input, [before_classifier(model), model.output])
         self._run = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
         self.network = [variable.value for variable in model.variables]
 
@@ -157,14 +150,19 @@ class _Served(tf.Module):
     def _fit(self, images):
         """`images.preprocessing.fit` for a batch of pictures of one size."""
         rows, columns = self._size
-        shape = tf.shape(images)
-        height, width = resized(
-            shape[1], shape[2], *before_crop(rows, columns, self._preset), maximum=tf.maximum
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        covering = before_crop(rows, columns, self._preset)
+        new_height, new_width = resized(height, width, *covering, maximum=tf.maximum)
+        top, left = (new_height - rows) // 2, (new_width - columns) // 2
+        # The op under tf.image.resize, which can begin at the crop: only what is kept is computed.
+        return tf.raw_ops.ScaleAndTranslate(
+            images=tf.cast(images, tf.float32),
+            size=(rows, columns),
+            scale=tf.cast(tf.stack([new_height / height, new_width / width]), tf.float32),
+            translation=-tf.cast(tf.stack([top, left]), tf.float32),
+            kernel_type="triangle",
+            antialias=True,
         )
-        images = tf.image.resize(images, (height, width), method="bilinear", antialias=True)
-        top, left = (height - rows) // 2, (width - columns) // 2
-        images = images[:, top : top + rows, left : left + columns]
-        return tf.ensure_shape(images, (None, rows, columns, 3))
 
 
 def _pixels(data):

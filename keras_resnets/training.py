@@ -5,6 +5,7 @@ trains on what the network said, in seconds.
 """
 
 import dataclasses
+import functools
 import os
 import sys
 from pathlib import Path
@@ -14,12 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .bundle import Bundle
-from .images.dataset import Samples, read_batches, scan, split
+from .bundle import Bundle, check_can_be_saved
+from .images.dataset import Samples, scan, split
 from .images.labels import numbered
-from .images.preprocessing import fit
-from .models import create, preset_of
-from .predictor import input_size, network_input
+from .models import before_classifier, check_answers_pictures, create, preset_of
+from .predictor import outputs_of
 from .weights.loading import HEAD
 
 
@@ -74,12 +74,15 @@ def fine_tune(
     >>> from keras_resnets import ResNet50, fine_tune  # doctest: +SKIP
     >>> run = fine_tune("resnet50", "pictures", out="my-bundle")  # doctest: +SKIP
     """
-    if out is not None and Path(out).exists():
-        raise FileExistsError(f"{out} exists; choose another name or remove it")
+    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {name}={value}")
     if not 0 < validation < 1:
         raise ValueError(f"validation must be between 0 and 1. Received: validation={validation}")
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate}")
+    if out is not None and Path(out).exists():
+        raise FileExistsError(f"{out} exists; choose another name or remove it")
     samples = data if isinstance(data, Samples) else scan(data)
     classes = samples.classes
     if len(classes) < 2:
@@ -90,65 +93,71 @@ def fine_tune(
     model = model_or_name
     if isinstance(model, str):
         model = create(model, classes=len(classes), new_head=True)
-    head = _head_of(model, len(classes))
-    preset = preset_of(model)
+    _check_outputs(model, len(classes))
+    if out is not None:
+        check_can_be_saved(model, Path(out))
 
     with _progress() as progress:
-        x, y, bad = features(model, train, preset, classes, progress, "reading training pictures")
-        x_held, y_held, bad_held = features(
-            model, held_out, preset, classes, progress, "reading validation pictures"
-        )
-        if not len(x) or not len(x_held):
-            raise ValueError(f"no picture could be read: {(bad + bad_held)[0]}")
+        reading = functools.partial(_features, model, classes=classes, progress=progress)
+        x, y, bad = reading(train, title="reading training pictures")
+        x_held, y_held, bad_held = reading(held_out, title="reading validation pictures")
+        for part, features, errors in (("training", x, bad), ("validation", x_held, bad_held)):
+            if not len(features):
+                raise ValueError(f"no picture for {part} could be read: {errors[0]}")
+        head = model.get_layer(HEAD)
         history = _train(head, (x, y), (x_held, y_held), epochs, batch_size, learning_rate, progress)
 
-    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     metrics = {
-        **best,
+        **max(history, key=_goodness),
         "training pictures": len(x),
         "validation pictures": len(x_held),
         "unreadable": bad + bad_held,
     }
-    recipe = {"epochs": epochs, "validation": validation, "batch_size": batch_size, "seed": seed}
-    recipe["learning_rate"] = learning_rate
+    recipe = {
+        "epochs": epochs,
+        "validation": validation,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
     notes = {"recipe": recipe, "metrics": metrics}
-    bundle = Bundle(model, preset, numbered(classes), notes, history)
+    bundle = Bundle(model, preset_of(model), numbered(classes), notes, history)
     if out is not None:
         bundle.save(out)
     return Run(bundle, history, metrics)
 
 
-def features(model, samples: Samples, preset, classes, progress: Progress, title: str):
+def _check_outputs(model: keras.Model, classes: int) -> None:
+    check_answers_pictures(model)
+    units = model.get_layer(HEAD).units
+    if units != classes:
+        raise ValueError(
+            f"the data has {classes} classes, the model's classifier {units} outputs; "
+            f"build it with classes={classes}, new_head=True"
+        )
+
+
+def _features(model: keras.Model, samples: Samples, classes, progress: Progress, title: str):
     """What the network says of each picture before its classifier.
 
     Returns:
         float32 (N, F), class numbers (N,), and one line for each picture that could not be read.
     """
-    backbone = keras.Model(model.input, model.get_layer(HEAD).input)
-    size, numbers = input_size(model), {name: i for i, name in enumerate(classes)}
+    backbone = keras.Model(model.input, before_classifier(model))
     task = progress.add_task(title, total=len(samples.paths), note="")
-    said, errors = [], []
-    for batch in read_batches(samples.paths, lambda picture: fit(picture, preset, size), 32):
-        if len(batch.images):
-            said.append(backbone.predict_on_batch(network_input(model, batch.images, preset)))
+    rows, errors = [], []
+    for batch, outputs in outputs_of(backbone, samples.paths, preset_of(model), batch_size=32):
+        rows.append(outputs)
         errors += batch.errors
         progress.update(task, advance=len(batch.sources))
     readable = zip(samples.labels, errors, strict=True)
-    targets = np.array([numbers[label] for label, error in readable if not error], "int32")
-    x = np.concatenate(said).astype("float32") if said else np.empty((0, 0), "float32")
-    return x, targets, [error for error in errors if error]
+    targets = np.array([classes.index(label) for label, error in readable if not error], "int32")
+    return np.concatenate(rows), targets, [error for error in errors if error]
 
 
-def _head_of(model: keras.Model, classes: int) -> keras.layers.Layer:
-    if HEAD not in [layer.name for layer in model.layers]:
-        raise ValueError(f"the model {model.name!r} has no classifier; build it with include_top=True")
-    head = model.get_layer(HEAD)
-    if head.units != classes:
-        raise ValueError(
-            f"the data has {classes} classes, the model's classifier {head.units} outputs; "
-            f"build it with classes={classes}, new_head=True"
-        )
-    return head
+def _goodness(row: dict) -> tuple[float, float]:
+    """Which of two epochs is better: by validation accuracy, then by validation loss."""
+    return row["val_accuracy"], -row["val_loss"]
 
 
 def _train(
@@ -161,31 +170,32 @@ def _train(
         keras.losses.SparseCategoricalCrossentropy(from_logits=head.activation is keras.activations.linear),
         metrics=["accuracy"],
     )
-    best = keras.callbacks.EarlyStopping(
-        "val_accuracy", patience=epochs, restore_best_weights=True, start_from_epoch=0
-    )
-    shown = _Shown(progress, epochs)
+    log = _Log(progress, epochs)
     classifier.fit(
         *training,
         validation_data=validation,
         epochs=epochs,
         batch_size=batch_size,
-        callbacks=[best, shown],
+        callbacks=[log],
         verbose=0,
     )
-    return tuple(shown.rows)
+    classifier.set_weights(log.best_weights)
+    return tuple(log.rows)
 
 
-class _Shown(keras.callbacks.Callback):
-    """Epochs on the progress bar, and their numbers in ``rows``."""
+class _Log(keras.callbacks.Callback):
+    """Epochs on the progress bar, their numbers in ``rows``, and the weights of the best."""
 
     def __init__(self, progress: Progress, epochs: int):
         super().__init__()
-        self._progress, self.rows = progress, []
+        self._progress, self.rows, self.best_weights = progress, [], None
         self._task = progress.add_task("training the classifier", total=epochs, note="")
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        if not self.rows or _goodness(row) > max(map(_goodness, self.rows)):
+            self.best_weights = self.model.get_weights()
+        self.rows.append(row)
         note = f"accuracy {logs['accuracy']:.3f}, validation {logs['val_accuracy']:.3f}"
         self._progress.update(self._task, advance=1, note=note)
 

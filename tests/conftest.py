@@ -43,7 +43,9 @@ def tiny(preact=False, name="resnet50", classes=4, **options):
         x = stack(x, 4, 2, stride1=1, name="conv2", **style)
         return stack(x, 8, 2, name="conv3", **style)
 
-    options = {"weights": None, "input_shape": (32, 32, 3), **options}
+    # Called resnet50 it says so by weights_name too: the name alone would not be believed.
+    known = "resnet50" if name == "resnet50" else None
+    options = {"weights": None, "input_shape": (32, 32, 3), "weights_name": known, **options}
     return ResNet(stack_fn, preact, True, classes=classes, name=name, **options)
 
 

@@ -83,6 +83,8 @@ def test_list_and_describe(run):
         (["list", "vgg*"], "no architecture matches 'vgg*'"),
         (["predict", "a.jpg", "--model", "resnet5"], "unknown weights 'resnet5'; did you mean resnet50"),
         (["predict", "a.jpg", "--out", "a.txt"], "--out must end in .csv or .json. Received: a.txt"),
+        (["predict", "a.jpg", "--out", "nowhere/a.csv"], "there is no folder to write nowhere/a.csv to"),
+        (["predict", "a.jpg", "--model", "resnet50", "--bundle", "b"], "give --model or --bundle, not both"),
         (["predict"], "Missing argument 'PATHS...'"),
         (["evaluate", "resnet5", "data"], "unknown weights 'resnet5'"),
         (["finetune", "nowhere", "--out", "x"], "no data at nowhere"),
@@ -142,8 +144,14 @@ def test_standard_input_is_a_picture_or_a_list(pets, pictures):
     assert done.returncode == 0 and b"standard input" in done.stdout and done.stderr == b""
     done = outside("predict", "-", "--bundle", pets, stdin=f"{paths[0]}\n{paths[1]}\n".encode())
     assert done.returncode == 0 and b"0.png" in done.stdout and b"1.png" in done.stdout
-    done = outside("predict", "-", "--bundle", pets, stdin=b"\xff\xfe\x00")
-    assert done.returncode == 2 and b"standard input: not a picture" in done.stderr
+    (paths[0].parent / "empty").mkdir()
+    done = outside(
+        "predict", "-", paths[0], paths[0].parent / "empty", "--bundle", pets, stdin=b"\xff\xfe\x00"
+    )
+    assert done.returncode == 2 and b"0.png" in done.stdout
+    assert (
+        b"standard input: not a picture" in done.stderr and b"empty: no picture in this folder" in done.stderr
+    )
 
 
 def test_evaluate_counts_compares_and_judges(run, pets, pictures):

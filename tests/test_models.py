@@ -74,6 +74,15 @@ def test_pooling_without_a_top(pooling, shape):
     assert tiny(include_top=False, pooling=pooling).output_shape == shape
 
 
+def test_numpy_integers_are_numbers():
+    assert tiny(classes=np.int64(4), input_shape=tuple(np.array([40, 40, 3]))).input_shape == (
+        None,
+        40,
+        40,
+        3,
+    )
+
+
 def test_default_shapes():
     assert create("resnet50", weights=None).input_shape == (None, 224, 224, 3)
     assert create("resnet50", weights=None, include_top=False).input_shape == (None, None, None, 3)
@@ -159,9 +168,12 @@ MISTAKES = {
         {"input_shape": (64, 64, 3), "data_format": "channels_first"},
         r"\(channels, height, width\). Received: input_shape=\(64, 64, 3\), data_format='channels_first'",
     ),
-    "data_format": ({"data_format": "NCHW"}, "data_format must be one of .*Received: data_format='NCHW'"),
+    "data_format": ({"data_format": "NCHW"}, "data_format must be 'channels_last', 'channels_first' or None.*Received: data_format='NCHW'"),
     "dtype": ({"dtype": "float33"}, "Received: dtype='float33'"),
     "input_tensor": ({"input_tensor": np.zeros((1, 64, 64, 3))}, "must be a Keras tensor.*Received: input_tensor of type ndarray"),
+    "dtype of integers": ({"dtype": "int32"}, "must name a floating-point dtype.*Received: dtype='int32'"),
+    "name": ({"name": "a/b"}, "name must be a text without '/'. Received: name='a/b'"),
+    "a very long path": ({"weights": "x" * 5000}, "Received: weights='xxx"),
     "weights": ({"weights": "imagnet"}, "must be None, 'imagenet', 'resnet50.keras_in1k', the path of an existing file. Received: weights='imagnet'"),
     "another's weights": ({"weights": "resnet101.keras_in1k"}, "Received: weights='resnet101.keras_in1k'"),
     "weights of no kind": ({"weights": 3}, "Received: weights=3"),
@@ -197,6 +209,37 @@ def test_input_tensor_and_input_shape_must_agree():
         ResNet50(weights=None, input_tensor=keras.Input((64, 64, 3)), input_shape=(48, 48, 3))
     with pytest.raises(ValueError, match="width must be an integer of at least 32"):
         ResNet50(weights=None, input_tensor=keras.Input((64, 16, 3)))
+
+
+def test_the_file_s_classes_are_compared_before_a_network_is_built(tmp_path, monkeypatch):
+    path = tmp_path / "five.weights.h5"
+    keras_resnets.save_weights(create("resnet50", weights=None, input_shape=(32, 32, 3), classes=5), path)
+    monkeypatch.setattr(models, "assemble", None)
+    with pytest.raises(ValueError, match="five.weights.h5.*5 classes against 10; pass new_head=True"):
+        ResNet50(weights=path, classes=10)
+
+
+def test_what_comes_before_input_tensor_is_not_looked_for_in_the_file(tmp_path):
+    model = create("resnet50", weights=None, input_shape=(32, 32, 3), classes=5)
+    keras_resnets.save_weights(model, tmp_path / "five.weights.h5")
+    images = keras.Input((32, 32, 6))
+    mixed = keras.layers.Conv2D(3, 1, name="stain")(images)
+    joined = ResNet50(weights=tmp_path / "five.weights.h5", input_tensor=mixed, classes=5)
+    for a, b in zip(model.get_weights(), joined.get_weights()[2:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert models.origin_of(joined).options is None
+
+
+def test_a_name_is_not_a_proof(tmp_path):
+    impostor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="resnet50")
+    assert models.origin_of(impostor).key is None
+    create("resnet50", weights=None, input_shape=(32, 32, 3)).save(tmp_path / "real.keras")
+    assert models.origin_of(keras.saving.load_model(tmp_path / "real.keras")).key == "resnet50"
+
+
+def test_stack_fn_must_be_a_function():
+    with pytest.raises(ValueError, match="stack_fn must be a function"):
+        ResNet(None, False, True, weights=None)
 
 
 def test_an_unknown_keyword_is_named():

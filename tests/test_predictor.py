@@ -67,6 +67,18 @@ def test_an_imagenet_network_answers_with_names(pictures):
     assert answer.top[0][0].startswith("n0") or answer.top[0][0].startswith("n1")
 
 
+def test_what_is_not_a_list_of_pictures_is_refused(pictures):
+    predictor = Predictor(tiny(input_shape=(None, 64, 3)))
+    with pytest.raises(TypeError, match="sources must be a list"):
+        list(predictor.predict(str(pictures[0])))
+    arrays = [np.zeros((9, 9, 3), "float32"), np.zeros((9, 9, 4), "uint8"), np.zeros((9, 9), "uint8")]
+    assert all("an array must be uint8" in answer.error for answer in predictor.predict(arrays))
+    with pytest.raises(ValueError, match="Received: top=0"):
+        predictor.predict(pictures, top=0)
+    with pytest.raises(ValueError, match="Received: batch_size=0"):
+        Predictor(tiny(), batch_size=0)
+
+
 def test_networks_that_cannot_answer_are_refused():
     with pytest.raises(ValueError, match="has no classifier"):
         Predictor(tiny(include_top=False))
@@ -112,10 +124,28 @@ def test_a_bundle_gives_the_same_answers_again(options, tmp_path, pictures):
     )
     assert list(Predictor(again).predict(pictures)) == list(Predictor(bundle).predict(pictures))
     assert (folder / "history.csv").read_text() == "epoch,loss\n1,0.5\n"
+    assert again.history == bundle.history and again.labels == bundle.labels
+
+
+def test_a_bundle_does_not_depend_on_global_settings(tmp_path, pictures):
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = randomise(create("resnet50", weights=None, classes=2, input_shape=(3, 32, 32)))
+    bundle = Bundle.of(model)
+    folder = bundle.save(tmp_path / "pets")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    again = Bundle.load(folder)
+    assert again.model.get_layer("conv1_conv").dtype_policy.name == "mixed_bfloat16"
+    assert list(Predictor(again).predict(pictures)) == list(Predictor(bundle).predict(pictures))
+    twin = keras_twin(again)
+    assert twin.model.input_shape == (None, 32, 32, 3)
+    [(_, ours)], [(_, theirs)] = Predictor(again).scores(pictures), Predictor(twin).scores(pictures)
+    np.testing.assert_allclose(ours, theirs, atol=1e-2)
 
 
 def test_bundles_that_are_not_whole_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not a bundle: no bundle.json"):
+    with pytest.raises(FileNotFoundError, match=r"is not a bundle: no bundle\.json"):
         Bundle.load(tmp_path)
     model = small()
     folder = Bundle(model, preset_of(model), numbered("ab")).save(tmp_path / "ab")
@@ -125,11 +155,24 @@ def test_bundles_that_are_not_whole_are_refused(tmp_path):
     (folder / "bundle.json").write_text(json.dumps(notes | {"format": 99}))
     with pytest.raises(ValueError, match="has bundle format 99; this version reads 1"):
         Bundle.load(folder)
-    (folder / "bundle.json").write_text("{")
-    with pytest.raises(ValueError, match="bundle.json is damaged"):
+    for text in ("{", "[]", '{"format": 1}'):
+        (folder / "bundle.json").write_text(text)
+        with pytest.raises(ValueError, match="bundle.json is damaged"):
+            Bundle.load(folder)
+    (folder / "labels.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="is not whole: labels.txt is missing"):
         Bundle.load(folder)
     with pytest.raises(ValueError, match="only a model made by create"):
-        Bundle(tiny(), preset_of(model), ()).save(tmp_path / "c")
+        Bundle(tiny(), preset_of(model), numbered("abcd")).save(tmp_path / "c")
+    joined = small(input_tensor=keras.layers.Rescaling(2.0)(keras.Input((32, 32, 3))), input_shape=None)
+    with pytest.raises(ValueError, match="without input_tensor"):
+        Bundle(joined, preset_of(model), numbered("ab")).save(tmp_path / "c")
+    with pytest.raises(ValueError, match="activations of Keras only"):
+        Bundle(small(classifier_activation=lambda x: x), preset_of(model), numbered("ab")).save(
+            tmp_path / "c"
+        )
+    with pytest.raises(ValueError, match="has 2 outputs. Received: 1 labels"):
+        Bundle(model, preset_of(model), numbered("a"))
     assert not (tmp_path / "c").exists()
 
 
@@ -161,6 +204,26 @@ def test_classes_that_the_model_does_not_know(tmp_path):
     (tmp_path / "labels.csv").write_text("file,class\nb.png,3")
     with pytest.raises(ValueError, match="no picture could be read: .*b.png: no such file"):
         evaluate(tiny(), tmp_path)
+
+
+def test_folders_named_with_digits_are_the_bundle_s_own_names(tmp_path):
+    for name in ("1", "2", "3"):
+        (tmp_path / name).mkdir()
+        write_picture(tmp_path / name / "a.png", seed=int(name))
+    bundle = Bundle(tiny(classes=3), preset_of("resnet50"), numbered(["1", "2", "3"]))
+    assert evaluate(bundle, tmp_path).targets.tolist() == [0, 1, 2]
+
+
+def test_a_broken_model_is_not_always_right(tmp_path):
+    paths = [write_picture(tmp_path / f"{i}.png", seed=i) for i in range(4)]
+    rows = [f"{path.name},{i}" for i, path in enumerate(paths)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class", *rows]))
+    constant = tiny()
+    constant.set_weights([np.zeros_like(w) for w in constant.get_weights()])
+    assert evaluate(constant, tmp_path).top1 == 0.25
+    constant.set_weights([np.full_like(w, np.nan) for w in constant.get_weights()])
+    with pytest.raises(ValueError, match="16 scores of the model are NaN or infinite"):
+        evaluate(constant, tmp_path)
 
 
 def test_two_models_are_compared():

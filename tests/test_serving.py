@@ -140,9 +140,25 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "a").exists() or not list((tmp_path / "a").iterdir())
 
 
+def test_a_network_from_a_file_is_exported_with_native_groups(tmp_path):
+    """A loaded ResNeXt has stock layers, whose grouped convolution a server with XLA off refuses."""
+    model = create("resnext50", weights=None, classes=3, input_shape=(32, 32, 3))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    folder = export(loaded, tmp_path / "served")
+    files = [encoded("JPEG"), encoded("PNG", seed=1)]
+    [(_, expected)] = Predictor(model).scores(files)
+    np.testing.assert_allclose(
+        ask(folder, files, tmp_path)["image_bytes"]["probabilities"], expected, atol=1e-4
+    )
+
+
 def test_versions_are_numbered(tmp_path):
     model = tiny()
     (tmp_path / "7").mkdir()
     assert export(model, tmp_path).name == "8"
     with pytest.raises(FileExistsError, match="7 exists; choose another version"):
         export(model, tmp_path, version=7)
+    for version in (-1, "one"):
+        with pytest.raises(ValueError, match=f"Received: version={version!r}"):
+            export(model, tmp_path, version=version)

@@ -1,5 +1,6 @@
 """fine_tune on a small real network and a folder that can be told apart."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,6 +46,9 @@ def test_the_best_epoch_is_the_one_that_is_kept(folder):
     run = fine_tune(model, folder, epochs=6, learning_rate=3.0)
     best = max(row["val_accuracy"] for row in run.history)
     assert run.metrics["val_accuracy"] == best
+    assert run.metrics["val_loss"] == min(
+        row["val_loss"] for row in run.history if row["val_accuracy"] == best
+    )
     from keras_resnets.images.dataset import scan, split
 
     _, held_out = split(scan(folder), 0.25, 0)
@@ -88,6 +92,13 @@ def test_mistakes_are_said_before_work_begins(folder, tmp_path):
         fine_tune(network(include_top=False), folder)
     with pytest.raises(ValueError, match="Received: validation=1"):
         fine_tune(network(), folder, validation=1)
+    with pytest.raises(ValueError, match="Received: batch_size=0"):
+        fine_tune(network(), folder, batch_size=0)
+    with pytest.raises(ValueError, match="Received: learning_rate=-1"):
+        fine_tune(network(), folder, learning_rate=-1)
+    copy = keras.models.clone_model(network())
+    with pytest.raises(ValueError, match="only a model made by create"):
+        fine_tune(copy, folder, out=tmp_path / "new")
     with pytest.raises(ValueError, match="Received: epochs=0"):
         fine_tune(network(), folder, epochs=0)
     with pytest.raises(ValueError, match="unknown architecture 'resnet5'"):

@@ -78,7 +78,7 @@ def basic_block(x, filters, kernel_size=3, stride=1, conv_shortcut=True, name=No
         stride: Stride of the first convolution and of the projection.
         conv_shortcut: Project the shortcut with a 1x1 convolution; else add the input itself.
         name: First part of every layer name; ``"basic_block"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride), ceil(W / stride), filters).
@@ -113,7 +113,7 @@ def block1(x, filters, kernel_size=3, stride=1, conv_shortcut=True, name=None, *
         stride: Stride of the first convolution and of the projection.
         conv_shortcut: Project the shortcut with a 1x1 convolution; else add the input itself.
         name: First part of every layer name; ``"block1"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride), ceil(W / stride), 4 * filters).
@@ -150,7 +150,7 @@ def block2(x, filters, kernel_size=3, stride=1, conv_shortcut=False, name=None, 
         conv_shortcut: Project the shortcut with a 1x1 convolution; else take the input itself,
             every stride-th pixel of it.
         name: First part of every layer name; ``"block2"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride), ceil(W / stride), 4 * filters).
@@ -190,7 +190,7 @@ def block3(
         conv_shortcut: Project the shortcut with a 1x1 convolution; else add the input itself.
         name: First part of every layer name; ``"block3"`` when None.
         expansion: Output channels per filter; None is keras-applications' ``64 // groups``.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride), ceil(W / stride), expansion * filters).

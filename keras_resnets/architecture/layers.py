@@ -20,13 +20,14 @@ def _on_tensorflow_cpu() -> bool:
 
 
 @functools.cache
-def _native_gradient_works() -> bool:
-    """Whether TensorFlow can differentiate its grouped convolution here (on CPUs: oneDNN only)."""
+def _native_gradient_works(dtype) -> bool:
+    """Whether TensorFlow can differentiate its grouped convolution here: on CPUs only oneDNN's can be,
+    which not every processor has for every dtype."""
     import tensorflow as tf
 
     # Asked once, outside of any graph being traced, because the answer depends on build and settings.
     with tf.init_scope():
-        image, kernel = tf.ones((1, 3, 3, 4)), tf.ones((3, 3, 2, 4))  # two groups
+        image, kernel = tf.ones((1, 3, 3, 4), dtype), tf.ones((3, 3, 2, 4), dtype)  # two groups
         rest = {"out_backprop": image, "strides": [1, 1, 1, 1], "padding": "SAME"}
         try:
             tf.raw_ops.Conv2DBackpropInput(input_sizes=image.shape, filter=kernel, **rest)
@@ -62,7 +63,7 @@ class Conv2D(keras.layers.Conv2D):
             )
 
         inputs, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
-        if _native_gradient_works():
+        if _native_gradient_works(inputs.dtype):
             return convolve(inputs, kernel)
         axis = 1 if first else -1
         images = tf.split(inputs, self.groups, axis=axis)
@@ -73,3 +74,24 @@ class Conv2D(keras.layers.Conv2D):
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and
 # the file opens where this package is not installed.
 Conv2D.__module__ = "keras.layers"
+
+
+def with_native_groups(model: keras.Model) -> keras.Model:
+    """The same network with its stock grouped convolutions replaced by ours; itself when it has none.
+
+    A network read from a ``.keras`` file has stock layers. The weights are copied.
+    """
+
+    def is_stock(layer):
+        return type(layer) is keras.layers.Conv2D and layer.groups > 1
+
+    if not any(map(is_stock, model.layers)):
+        return model
+    copy = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: (Conv2D if is_stock(layer) else type(layer)).from_config(
+            layer.get_config()
+        ),
+    )
+    copy.set_weights(model.get_weights())
+    return copy

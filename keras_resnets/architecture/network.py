@@ -5,6 +5,7 @@ the first layer exists. `assemble` then only builds.
 """
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 
 import keras
@@ -26,8 +27,9 @@ class Head:
     def __post_init__(self):
         if self.pooling not in (None, "avg", "max"):
             raise ValueError(f"pooling must be None, 'avg' or 'max'. Received: pooling={self.pooling!r}")
-        if not isinstance(self.classes, int) or isinstance(self.classes, bool) or self.classes < 1:
+        if not _is_whole_number(self.classes) or self.classes < 1:
             raise ValueError(f"classes must be an integer of at least 1. Received: classes={self.classes!r}")
+        object.__setattr__(self, "classes", int(self.classes))
         try:
             keras.activations.get(self.activation)
         except (ValueError, TypeError) as error:
@@ -60,7 +62,7 @@ def resolve_input_shape(input_shape, input_tensor, include_top: bool, data_forma
                 f"Received: input_tensor of type {type(input_tensor).__name__}"
             )
         shape = _checked_shape(input_tensor.shape[1:], data_format, "input_tensor.shape[1:]")
-        if input_shape is not None and tuple(input_shape) != shape:
+        if input_shape is not None and _checked_shape(input_shape, data_format, "input_shape") != shape:
             raise ValueError(
                 "input_shape and input_tensor must agree; one of them is enough. "
                 f"Received: input_shape={tuple(input_shape)}, input_tensor.shape={tuple(input_tensor.shape)}"
@@ -84,13 +86,17 @@ def _checked_shape(shape, data_format: str, argument: str) -> tuple:
         if length is None and side != "channels":
             continue
         smallest = 1 if side == "channels" else SMALLEST_INPUT
-        if not isinstance(length, int) or isinstance(length, bool) or length < smallest:
+        if not _is_whole_number(length) or length < smallest:
             raise ValueError(
                 f"{side} must be an integer of at least {smallest}"
                 f"{'' if side == 'channels' else ' or None'} in {argument} = ({', '.join(order)}). "
                 f"{received}, data_format={data_format!r}"
             )
-    return tuple(shape)
+    return tuple(length if length is None else int(length) for length in shape)
+
+
+def _is_whole_number(value) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def channels_of(shape: tuple, data_format: str) -> int:

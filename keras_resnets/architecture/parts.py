@@ -17,12 +17,13 @@ class Conv(NamedTuple):
     """One convolution of a block.
 
     Attributes:
+        kernel: Its size in pixels; a pair for (height, width).
         pad: ``"valid"`` none; ``"same"`` TensorFlow's; ``"explicit"`` half a kernel of zeros on every
             side, a layer of its own: the two differ when a stride meets an even size.
     """
 
     filters: int
-    kernel: int = 1
+    kernel: int | tuple[int, int] = 1
     stride: int = 1
     groups: int = 1
     bias: bool = False
@@ -34,31 +35,18 @@ class Style:
     """What all layers of one network share.
 
     Attributes:
-        data_format: ``"channels_last"``, ``"channels_first"`` or None for Keras' global setting.
-        dtype: Dtype or dtype policy of every layer; None for Keras' global setting.
+        data_format: ``"channels_last"`` or ``"channels_first"``; None becomes Keras' global setting.
+        dtype: Name of the dtype policy of every layer; None becomes Keras' global setting.
         epsilon: Added to the variance in every batch normalisation.
     """
 
     data_format: str | None = None
-    dtype: object = None
+    dtype: str | None = None
     epsilon: float = 1.001e-5
 
     def __post_init__(self):
-        allowed = ("channels_last", "channels_first")
-        if self.data_format is None:
-            object.__setattr__(self, "data_format", keras.config.image_data_format())
-        elif self.data_format not in allowed:
-            raise ValueError(
-                f"data_format must be one of {allowed} or None (Keras' global setting). "
-                f"Received: data_format={self.data_format!r}"
-            )
-        try:
-            keras.dtype_policies.get(self.dtype)
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                "dtype must name a Keras dtype policy, such as 'float32', 'mixed_bfloat16' or "
-                f"'mixed_float16'. Received: dtype={self.dtype!r}"
-            ) from error
+        object.__setattr__(self, "data_format", _resolve_data_format(self.data_format))
+        object.__setattr__(self, "dtype", _resolve_dtype(self.dtype))
 
     @property
     def channel_axis(self) -> int:
@@ -69,10 +57,35 @@ class Style:
         return {"data_format": self.data_format, "dtype": self.dtype, "name": name}
 
 
+def _resolve_data_format(data_format: str | None) -> str:
+    if data_format is None:
+        return keras.config.image_data_format()
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(
+            "data_format must be 'channels_last', 'channels_first' or None (Keras' global setting). "
+            f"Received: data_format={data_format!r}"
+        )
+    return data_format
+
+
+def _resolve_dtype(dtype) -> str:
+    try:
+        policy = keras.dtype_policies.get(dtype)
+        if "float" in policy.compute_dtype:
+            return policy.name
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise ValueError(
+        "dtype must name a floating-point dtype policy of Keras, such as 'float32', 'mixed_bfloat16' or "
+        f"'mixed_float16', or be None (Keras' global setting). Received: dtype={dtype!r}"
+    )
+
+
 def convolve(x, conv: Conv, name: str, style: Style):
     """``<name>_pad`` where the row asks for it, then ``<name>_conv``."""
     if conv.pad == "explicit":
-        x = zero_pad(x, conv.kernel // 2, name, style)
+        height, width = (conv.kernel, conv.kernel) if isinstance(conv.kernel, int) else conv.kernel
+        x = zero_pad(x, (height // 2, width // 2), name, style)
     return Conv2D(
         conv.filters,
         conv.kernel,
@@ -84,7 +97,7 @@ def convolve(x, conv: Conv, name: str, style: Style):
     )(x)
 
 
-def zero_pad(x, size: int, name: str, style: Style):
+def zero_pad(x, size: int | tuple[int, int], name: str, style: Style):
     return keras.layers.ZeroPadding2D(size, **style.spatial(join(name, "pad")))(x)
 
 

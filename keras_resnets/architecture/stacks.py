@@ -38,7 +38,7 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"basic_stack"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), filters).
@@ -61,7 +61,7 @@ def stack1(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"stack1"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
@@ -84,7 +84,7 @@ def stack2(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the last block.
         name: First part of every layer name; ``"stack2"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
@@ -108,7 +108,7 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, **options):
         stride1: Stride of the first block.
         groups: Groups of every 3x3 convolution.
         name: First part of every layer name; ``"stack3"`` when None.
-        **options: ``expansion`` of `block3`; ``data_format``, ``dtype``, ``epsilon`` (see `ResNet`).
+        **options: ``expansion`` of `block3`; ``data_format``, ``dtype``, ``epsilon`` (of the norms).
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), (64 // groups) * filters).

@@ -48,6 +48,8 @@ def scan(data: str | os.PathLike) -> Samples:
         ValueError: The CSV has no two columns.
     """
     data = Path(data)
+    if data.is_file() and data.suffix != ".csv":
+        raise ValueError(f"{data} is neither a folder nor a CSV file")
     if not data.exists():
         raise FileNotFoundError(f"no data at {data}")
     table = data / "labels.csv" if data.is_dir() else data
@@ -62,14 +64,20 @@ def scan(data: str | os.PathLike) -> Samples:
 
 def _from_table(table: Path) -> Samples:
     with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row][1:]
+        rows = [row for row in csv.reader(file) if row]
+    if rows and not (table.parent / rows[0][0]).exists():
+        rows = rows[1:]  # the columns' names
     if any(len(row) < 2 for row in rows):
         raise ValueError(f"{table}: every row needs two columns, file and class")
     return Samples(tuple(table.parent / row[0] for row in rows), tuple(row[1] for row in rows))
 
 
 def _from_folders(folder: Path) -> Samples:
-    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    found = sorted(
+        path
+        for path in folder.glob("*/*")
+        if path.suffix.lower() in SUFFIXES and not path.parent.name.startswith(".")
+    )
     return Samples(tuple(found), tuple(path.parent.name for path in found))
 
 
@@ -119,8 +127,7 @@ def read_batches(
 
     def read(source):
         try:
-            pixels = source if isinstance(source, np.ndarray) else read_image(source)
-            return prepare(pixels), None
+            return prepare(read_image(source)), None
         except ImageError as error:
             return None, str(error)
 

@@ -22,13 +22,19 @@ def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None
         float32, (height, width, 3), values in 0..255.
     """
     rows, columns = size or (preset.size, preset.size)
-    height, width = resized(*picture.shape[:2], *before_crop(rows, columns, preset))
-    top, left = (height - rows) // 2, (width - columns) // 2
+    height, width = picture.shape[:2]
+    new_height, new_width = resized(height, width, *before_crop(rows, columns, preset))
+    top, left = (new_height - rows) // 2, (new_width - columns) // 2
+    # Only what is kept is computed: a picture one pixel high would be enormous at full width.
+    down, across = height / new_height, width / new_width
+    kept = (left * across, top * down, (left + columns) * across, (top + rows) * down)
     channels = [
-        Image.fromarray(picture[..., channel]).convert("F").resize((width, height), Image.Resampling.BILINEAR)
+        Image.fromarray(picture[..., channel])
+        .convert("F")
+        .resize((columns, rows), Image.Resampling.BILINEAR, box=kept)
         for channel in range(3)
     ]
-    return np.stack(channels, axis=-1)[top : top + rows, left : left + columns]
+    return np.stack(channels, axis=-1)
 
 
 def before_crop(rows: int, columns: int, preset: Preset) -> tuple[int, int]:
@@ -70,7 +76,7 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         )
     rank = len(images.shape)
     axis = -1 if data_format == "channels_last" else -3
-    if rank not in (3, 4) or images.shape[axis] != 3:
+    if rank not in (3, 4) or images.shape[axis] not in (3, None):
         raise ValueError(
             "images must be (N, H, W, 3) or (H, W, 3), channels first for 'channels_first'. "
             f"Received: shape {tuple(images.shape)}, data_format={data_format!r}"
@@ -84,5 +90,5 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         images = images if preset.order == "rgb" else np.flip(images, axis)
         return ((images.astype("float32", copy=False) - mean) / std).astype(dtype, copy=False)
     images = images if preset.order == "rgb" else keras.ops.flip(images, axis)
-    scaled = (keras.ops.cast(images, "float32") - mean) / std
-    return keras.ops.cast(scaled, dtype)
+    mean, std = keras.ops.convert_to_tensor(mean), keras.ops.convert_to_tensor(std)
+    return keras.ops.cast((keras.ops.cast(images, "float32") - mean) / std, dtype)

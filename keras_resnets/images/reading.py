@@ -17,12 +17,13 @@ class ImageError(ValueError):
     """A picture that cannot be read; the message names it and says why."""
 
 
-def read_image(source: str | os.PathLike | bytes, name: str | None = None) -> np.ndarray:
+def read_image(source: str | os.PathLike | bytes | np.ndarray, name: str | None = None) -> np.ndarray:
     """Decode one picture.
 
     Args:
-        source: A path, or the bytes of a file. The first frame of an animation is taken; transparency
-            is dropped; an EXIF rotation is not followed, as it is not inside an exported model.
+        source: A path, the bytes of a file, or pixels as they are returned. The first frame of an
+            animation is taken; transparency is dropped; an EXIF rotation is not followed, as it is not
+            inside an exported model.
         name: What errors call it; the path when None.
 
     Returns:
@@ -40,6 +41,10 @@ def read_image(source: str | os.PathLike | bytes, name: str | None = None) -> np
     >>> read_image(file.getvalue()).shape
     (3, 4, 3)
     """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
+            raise ImageError(f"an array must be uint8 (H, W, 3). Received: {source.dtype} {source.shape}")
+        return source
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "these bytes")
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import h5py
+import ml_dtypes
 import numpy as np
 
 Layers = dict[str, dict[str, np.ndarray]]
@@ -28,14 +29,15 @@ class Contents:
         layers: Layer -> variable -> array, in the file's order. A variable is a name (``kernel``)
             or, where the file has none, its number in the layer (``"0"``).
         ordered: Whether the order of layers is how Keras itself reads this format.
-        by_class: Whether layers are called after their class (``conv2d_7``), not after themselves.
+        places: For a Keras 3 file its own address of each layer, by class and number (``conv2d_7``);
+            None when these are the only names it has, and so the keys of ``layers``.
     """
 
     path: Path
     format: str
     layers: Layers
     ordered: bool = False
-    by_class: bool = False
+    places: dict[str, str] | None = dataclasses.field(default_factory=dict)
 
 
 def read(path: str | os.PathLike) -> Contents:
@@ -78,7 +80,7 @@ def _read_hdf5(path: Path) -> Contents:
         with h5py.File(path, "r") as file:
             if "model_weights" in file:
                 return _read_legacy(path, _group(file, "model_weights"))
-            if "layer_names" in file.attrs:
+            if "layer_names" in file.attrs or "layer_names0" in file.attrs:
                 return _read_legacy(path, file)
             if "layers" in file:
                 return _read_keras3(path, _group(file, "layers"))
@@ -120,20 +122,25 @@ def _variable_name(text: str) -> str | None:
 
 def _read_keras3(path: Path, file: h5py.Group) -> Contents:
     layers: Layers = {}
+    places: dict[str, str] = {}
     named = True
-    for place in sorted(file, key=_by_number):
+    for place in sorted(file, key=by_number):
         group = _group(file, place)
         if "vars" not in group:
             raise WeightsError(f"layers/{place} is a model inside a model; save the inner one by itself")
         variables = _group(group, "vars")
+        if not len(variables):
+            continue
         named = named and "name" in variables.attrs
         layer = variables.attrs.get("name", place)
-        if len(variables):
-            layers[layer] = {key: _array(variables, key) for key in sorted(variables, key=_by_number)}
-    return Contents(path, "Keras 3 .weights.h5", layers, by_class=not named)
+        if layer in layers:
+            raise WeightsError(f"two layers are called {layer}")
+        places[layer] = place
+        layers[layer] = {key: _array(variables, key) for key in sorted(variables, key=by_number)}
+    return Contents(path, "Keras 3 .weights.h5", layers, places=places if named else None)
 
 
-def _by_number(text: str) -> tuple[str, int]:
+def by_number(text: str) -> tuple[str, int]:
     """Sort ``conv2d_10`` behind ``conv2d_9``."""
     stem, _, number = text.rpartition("_")
     if number.isdigit():
@@ -171,8 +178,6 @@ def _array(group: h5py.Group, name: str) -> np.ndarray:
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise WeightsError(f"{name} is not an array inside this file")
     if data.attrs.get("dtype") == "bfloat16":
-        import ml_dtypes
-
         return data[()].view(ml_dtypes.bfloat16)
     return data[()]
 
@@ -215,9 +220,11 @@ def _read_tfjs(path: Path, read_file: Callable[[str], bytes]) -> Contents:
                 layers.setdefault(layer, {})[variable] = array
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: {Path(error.filename).name} is missing from this tfjs folder") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a tfjs layers model ({type(error).__name__}: {error})") from error
     return Contents(path, "tfjs", layers)
 

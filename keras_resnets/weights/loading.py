@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 import keras
+import ml_dtypes
 import numpy as np
 
 from . import mapping
-from .formats import Contents, Layers, WeightsError, read
+from .formats import Contents, Layers, WeightsError, by_number
 
 HEAD = "predictions"
 
@@ -38,19 +39,30 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load(model: keras.Model, path: str | os.PathLike, new_head: bool = False) -> LoadReport:
-    """Load a weights file into a network: all of it or nothing.
+def check_classes(contents: Contents, classes: int) -> None:
+    """Refuse, before a network is built, a file whose classifier has another number of classes."""
+    publisher = mapping.recognise(contents.layers)
+    head = mapping.rename(contents.layers, publisher).get(HEAD, {}) if publisher else {}
+    theirs = head.get("bias", head.get("1", np.empty(classes))).shape
+    if theirs != (classes,):
+        raise WeightsError(f"{contents.path} ({contents.format}): {_other_classes(theirs[-1], classes)}")
+
+
+def _other_classes(theirs: int, ours: int) -> str:
+    return f"{theirs} classes against {ours}; pass new_head=True to load everything but the classifier"
+
+
+def load(model: keras.Model, contents: Contents, new_head: bool = False) -> LoadReport:
+    """Load what a weights file holds into a network: all of it or nothing.
 
     Args:
         model: A network of this package (its layers are known by their names).
-        path: What `formats.read` reads.
+        contents: What `formats.read` read.
         new_head: Keep the network's fresh classifier, whatever the file's.
 
     Raises:
-        FileNotFoundError: Nothing is at ``path``.
-        WeightsError: The file cannot be read or does not fit; the network is as it was.
+        WeightsError: The file does not fit; the network is as it was.
     """
-    contents = read(path)
     try:
         arrays = _in_our_names(contents, model)
         return _assign(model, arrays, new_head)
@@ -68,18 +80,21 @@ def _variables(model: keras.Model) -> dict[str, dict[str, keras.Variable]]:
 
 def _in_our_names(contents: Contents, model: keras.Model) -> Layers:
     layers = contents.layers
-    if contents.by_class:
-        layers = {name: layers[place] for place, name in _class_places(model) if place in layers} | {
-            place: layers[place] for place in layers if place not in dict(_class_places(model))
-        }
+    if contents.places is None:
+        names = dict(_class_places(model))
+        layers = {names.get(place, place): variables for place, variables in layers.items()}
     elif publisher := mapping.recognise(layers):
         grouped = mapping.has_depthwise(layers)
         if grouped:
             layers = mapping.group_depthwise(layers)
         layers = mapping.rename(layers, publisher)
-        # Keras reads these files by order: where names and order disagree, one of them is wrong.
-        if contents.ordered and not grouped and publisher.name == "Keras names":
-            _check_order(layers, model)
+        # Keras itself reads by order, or by places in the order of a class: where a file's names say
+        # something else, one of the two is wrong.
+        if contents.places:
+            by_place = sorted(_class_places(model), key=lambda pair: by_number(pair[0]))
+            _check_order(layers, [name for _, name in by_place])
+        elif contents.ordered and not grouped and publisher.name == "Keras names":
+            _check_order(layers, list(_variables(model)))
     elif contents.ordered:
         layers = _by_order(layers, model)
     return _number_to_name(layers, model)
@@ -97,15 +112,15 @@ def _class_places(model: keras.Model) -> list[tuple[str, str]]:
     return places
 
 
-def _check_order(layers: Layers, model: keras.Model) -> None:
-    ours = [name for name in _variables(model) if name in layers]
+def _check_order(layers: Layers, names: list[str]) -> None:
+    ours = [name for name in names if name in layers]
     theirs = [name for name in layers if name in set(ours)]
     for place, (here, there) in enumerate(zip(ours, theirs, strict=True), 1):
         if here != there:
             raise WeightsError(
                 f"layer {place} is {here} in the network and {there} in the file: layers are swapped. "
-                "Keras reads this format by order and would mix them up; save the model the file came "
-                "from with model.save_weights('name.weights.h5'), which keeps the names"
+                "Keras reads this file by order and would mix them up; load it into the model it came from "
+                "and save that with model.save_weights('name.weights.h5')"
             )
 
 
@@ -151,19 +166,31 @@ def _assign(model: keras.Model, arrays: Layers, new_head: bool) -> LoadReport:
     if differences:
         more = len(differences) - 1
         raise WeightsError(f"they differ first at {differences[0]}" + (f" (and {more} more)" if more else ""))
-    for layer, values in arrays.items():
-        for name, array in values.items():
-            if not np.isfinite(array).all():
-                raise WeightsError(f"{layer}/{name} holds NaN or infinite values")
-
-    adapted = []
+    adapted, pairs = [], []
     for layer, values in arrays.items():
         for name, array in values.items():
             variable = variables[layer][name]
             if str(array.dtype) != variable.dtype:
                 adapted.append(f"{layer}/{name}: {array.dtype} to {variable.dtype}")
-            variable.assign(array)
+            pairs.append((variable, _cast(array, variable.dtype, f"{layer}/{name}")))
+    for variable, array in pairs:
+        variable.assign(array)
     return LoadReport(tuple(variables), tuple(adapted), new, tuple(skipped))
+
+
+def _cast(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise WeightsError(f"{name} holds NaN or infinite values")
+    if str(array.dtype) == dtype:
+        return array
+    with np.errstate(over="ignore"):  # said below, with the value
+        cast = array.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    if not np.isfinite(cast).all():
+        raise WeightsError(
+            f"{name} has values up to {np.abs(array.astype('float64')).max():.6g}, more than {dtype} can "
+            "hold; build the network in float32, or in mixed_float16 to compute in half precision"
+        )
+    return cast
 
 
 def _difference(layer: str, variables: dict, arrays: Layers) -> str | None:
@@ -176,10 +203,7 @@ def _difference(layer: str, variables: dict, arrays: Layers) -> str | None:
     if ours != theirs:
         way_on = ""
         if layer == HEAD and "kernel" in theirs:
-            way_on = (
-                f": {theirs['kernel'][-1]} classes against {ours['kernel'][-1]}; "
-                "pass new_head=True to load everything but the classifier"
-            )
+            way_on = f": {_other_classes(theirs['kernel'][-1], ours['kernel'][-1])}"
         return f"{layer}: the file has {_shapes(theirs)}, the network {_shapes(ours)}{way_on}"
     for name, array in arrays[layer].items():
         if array.dtype.kind != "f" and str(array.dtype) != "bfloat16":

@@ -47,10 +47,10 @@ PUBLISHERS = (Publisher("Keras names", _keras), Publisher("fchollet names", _fch
 
 
 def recognise(layers: Layers) -> Publisher | None:
-    """The publisher most of whose names these are, or None when nobody's are."""
+    """The publisher whose names these are, but for a few; None when they are nobody's."""
     counts = {p: sum(p.address(layer) is not None for layer in layers) for p in PUBLISHERS}
     likeliest = max(counts, key=counts.get)
-    return likeliest if counts[likeliest] else None
+    return likeliest if 2 * counts[likeliest] > len(layers) else None
 
 
 def rename(layers: Layers, publisher: Publisher) -> Layers:
@@ -73,14 +73,16 @@ def group_depthwise(layers: Layers) -> Layers:
         if layer.endswith("_gconv"):
             _check_is_sum(layer, *variables.values())
         elif "depthwise_kernel" in variables:
-            grouped[layer] = {"kernel": _grouped(variables["depthwise_kernel"])}
+            grouped[layer] = {"kernel": _grouped(layer, variables["depthwise_kernel"])}
         else:
             grouped[layer] = variables
     return grouped
 
 
-def _grouped(depthwise: np.ndarray) -> np.ndarray:
+def _grouped(layer: str, depthwise: np.ndarray) -> np.ndarray:
     """(k, k, F, c) with depth multiplier c, summed over each group of c channels -> (k, k, c, F)."""
+    if depthwise.ndim != 4 or not depthwise.size or depthwise.shape[2] % depthwise.shape[3]:
+        raise WeightsError(f"{layer}: {depthwise.shape} is not the shape of a legacy ResNeXt kernel")
     height, width, filters, c = depthwise.shape
     parts = depthwise.reshape(height, width, filters // c, c, c)  # group, channel in, channel out
     return parts.transpose(0, 1, 3, 2, 4).reshape(height, width, c, filters)
@@ -88,8 +90,10 @@ def _grouped(depthwise: np.ndarray) -> np.ndarray:
 
 def _check_is_sum(layer: str, kernel: np.ndarray) -> None:
     """The 1x1 kernel (1, 1, F * c, F) adds, for output i of a group, multiplier i of the group's channels."""
+    if kernel.ndim != 4 or not kernel.size:
+        raise WeightsError(f"{layer}: {kernel.shape} is not the shape of legacy ResNeXt's fixed sum")
     rows, filters = kernel.shape[2:]
-    c = rows // filters
+    c = max(1, rows // filters)
     row, column = np.nonzero(kernel[0, 0])
     expected = (row // (c * c) == column // c) & (row % c == column % c)
     if len(row) != filters * c or not expected.all() or not (kernel[0, 0, row, column] == 1).all():

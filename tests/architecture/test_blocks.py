@@ -25,6 +25,13 @@ def test_a_block_strides_and_projects(block, stride):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
+def test_a_kernel_may_be_a_pair(block):
+    pair, one = (build(block, kernel_size=size, conv_shortcut=True, name="b") for size in ((3, 5), 3))
+    assert pair.output_shape == one.output_shape
+    assert pair.get_layer("b_2_conv").kernel.shape[:2] == (3, 5)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_without_projection_adds_its_input(block):
     model = build(block, (16, 16, BLOCKS[block]), conv_shortcut=False, name="b")
     assert not any("_0_" in layer.name for layer in model.layers)

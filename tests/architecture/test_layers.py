@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_the_definition(native, chance, monkeypatch):
 
     from keras_resnets.architecture import layers
 
-    monkeypatch.setattr(layers, "_native_gradient_works", lambda: native)
+    monkeypatch.setattr(layers, "_native_gradient_works", lambda dtype: native)
     layer = Conv2D(12, 3, groups=4, use_bias=False)
     images = tf.constant(chance.normal(size=(2, 9, 9, 8)).astype("float32"))
     layer.build(images.shape)
@@ -84,7 +84,7 @@ def test_training_works_with_onednn_switched_off():
                                   keras.layers.GlobalAveragePooling2D()])
         model.compile("sgd", "mse")
         loss = model.fit(np.ones((4, 9, 9, 8)), np.ones((4, 8)), verbose=0).history["loss"]
-        print(layers._native_gradient_works(), bool(np.isfinite(loss).all()))
+        print(layers._native_gradient_works("float32"), bool(np.isfinite(loss).all()))
         """,
         TF_ENABLE_ONEDNN_OPTS="0",
     )

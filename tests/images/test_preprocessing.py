@@ -55,6 +55,17 @@ def test_a_symbolic_tensor_goes_through():
     assert keras.Model(images, resnet.preprocess_input(images)).output_shape == (None, 8, 8, 3)
 
 
+def test_an_unknown_number_of_channels_is_left_to_the_data():
+    """As `tf.io.decode_jpeg` leaves it inside a data set."""
+    images = keras.Input((8, 8, None))
+    assert keras.Model(images, resnet.preprocess_input(images)).output_shape[:3] == (None, 8, 8)
+
+
+def test_a_thin_picture_needs_no_more_memory_than_its_crop():
+    picture = np.arange(60_000, dtype="uint32").astype("uint8").reshape(1, -1, 1).repeat(3, axis=-1)
+    assert fit(picture, PRESETS["caffe"]).shape == (224, 224, 3)
+
+
 def test_the_global_data_format_is_heeded():
     keras.config.set_image_data_format("channels_first")
     assert resnet.preprocess_input(np.ones((2, 3, 5, 5))).shape == (2, 3, 5, 5)

@@ -189,6 +189,8 @@ def test_half_precision_is_adapted_and_reported(tmp_path):
     other = tiny()
     report = load_weights(other, path)
     assert report.adapted == ("predictions/kernel: float16 to float32",)
+    narrow = tiny(dtype="bfloat16")
+    assert len(load_weights(narrow, path).adapted) == len(narrow.variables)
     np.testing.assert_array_equal(np.array(other.get_layer("predictions").kernel), half)
 
 
@@ -255,6 +257,15 @@ def other_hdf5(path, model):
         file["x"] = 1
 
 
+def too_large_for_the_dtype(path, model):
+    with h5py.File(path, "a") as file:
+        name = "conv3_block1_1_bn/conv3_block1_1_bn/moving_variance"
+        data = file[name][()].astype("float64")
+        data[0] = 1e300
+        del file[name]
+        file[name] = data
+
+
 def external_link(path, model):
     with h5py.File(path, "a") as file:
         del file["conv2_block1_1_bn"]
@@ -266,6 +277,7 @@ SPOILT = {
     swap_groups: "holds the weights of conv2_block1_.*: layers are swapped",
     poison(np.nan): "conv3_block1_1_conv/kernel holds NaN or infinite values",
     poison(np.inf): "conv3_block1_1_conv/kernel holds NaN or infinite values",
+    too_large_for_the_dtype: r"moving_variance has values up to 1e\+300, more than float32 can hold",
     as_integers: "conv3_block1_1_bn/gamma: the file has int32 numbers",
     extra_layer: "conv3_block9_1_bn is in the file, not in the network",
     cut: "damaged or cut short",
@@ -287,6 +299,45 @@ def test_a_spoilt_file_is_refused_and_nothing_is_touched(spoil, tmp_path):
         load_weights(model, path)
     assert "spoilt.h5" in str(refusal.value)
     assert_same(before, values(model))
+
+
+def test_swapped_names_in_a_keras_3_file(tmp_path):
+    model = tiny()
+    path = write_keras3(randomise(tiny()), tmp_path / "a.weights.h5")
+    with h5py.File(path, "a") as file:
+        a, b = file["layers/batch_normalization_2/vars"], file["layers/batch_normalization_3/vars"]
+        a.attrs["name"], b.attrs["name"] = b.attrs["name"], a.attrs["name"]
+    before = values(model)
+    with pytest.raises(WeightsError, match="layers are swapped"):
+        load_weights(model, path)
+    assert_same(before, values(model))
+    with h5py.File(path, "a") as file:
+        file["layers/batch_normalization_2/vars"].attrs["name"] = "conv1_bn"
+    with pytest.raises(WeightsError, match="two layers are called conv1_bn"):
+        load_weights(model, path)
+
+
+def test_a_long_list_of_names_is_cut_into_pieces(tmp_path):
+    """HDF5 keeps 64 KB an attribute; Keras cuts a longer one into layer_names0, layer_names1, ..."""
+    model = randomise(tiny())
+    path = write_legacy(model, tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        names = list(file.attrs["layer_names"])
+        del file.attrs["layer_names"]
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:9], names[9:]
+    other = tiny()
+    load_weights(other, path)
+    assert_same(values(model), values(other))
+
+
+def test_one_familiar_name_among_strange_ones_is_read_by_order(tmp_path):
+    model = randomise(tiny())
+    strange = {
+        layer.name: f"layer_{i}" for i, layer in enumerate(model.layers) if layer.name != "predictions"
+    }
+    other = tiny()
+    load_weights(other, write_legacy(model, tmp_path / "a.h5", strange))
+    assert_same(values(model), values(other))
 
 
 def wide():
