@@ -8,7 +8,7 @@ demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
 
 test: .venv/ready  ## all that needs neither network nor weights
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-real: .venv/ready  ## truth: the real ImageNet weights (fetched once)
 	$(BIN)/python -m pytest -q -m real tests

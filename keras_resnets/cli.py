@@ -285,7 +285,7 @@ def _print_answers(answers) -> None:
 
 
 def _source_name(source) -> str:
-    return "standard input" if source == "-" or not isinstance(source, (str, Path)) else str(source)
+    return str(source) if isinstance(source, (str, Path)) and source != "-" else "standard input"
 
 
 def _write_answers(path: Path, answers) -> None:
