@@ -18,6 +18,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
@@ -37,6 +38,7 @@ console = Console(width=100)
 
 def main():
     begin = time.monotonic()
+    keras.utils.set_random_seed(SEED)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
 

@@ -256,12 +256,12 @@ def _standard_input() -> list:
 
 def _with_progress(answers, total: int):
     """The answers as they come; a bar on a terminal, when there is more than a moment's work."""
-    from rich.console import Console
-    from rich.progress import track
+    from .progress import bars
 
-    console = Console(stderr=True)
-    silent = total < 33 or not console.is_terminal
-    return track(answers, "pictures", total=total, console=console, disable=silent)
+    progress = bars()
+    progress.disable = total < 33 or not progress.console.is_terminal
+    with progress:
+        yield from progress.track(answers, total, description="pictures")
 
 
 def _print(table) -> None:

@@ -7,19 +7,18 @@ trains on what the network said, in seconds.
 import dataclasses
 import functools
 import os
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .bundle import Bundle, check_can_be_saved
 from .images.dataset import Samples, scan, split
 from .images.labels import numbered
 from .models import before_classifier, check_answers_pictures, create, preset_of
 from .predictor import outputs_of
+from .progress import bars
 from .weights.loading import HEAD
 
 
@@ -97,7 +96,8 @@ def fine_tune(
     if out is not None:
         check_can_be_saved(model, Path(out))
 
-    with _progress() as progress:
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with bars(*columns, "{task.fields[note]}") as progress:
         reading = functools.partial(_features, model, classes=classes, progress=progress)
         x, y, bad = reading(train, title="reading training pictures")
         x_held, y_held, bad_held = reading(held_out, title="reading validation pictures")
@@ -198,8 +198,3 @@ class _Log(keras.callbacks.Callback):
         self.rows.append(row)
         note = f"accuracy {logs['accuracy']:.3f}, validation {logs['val_accuracy']:.3f}"
         self._progress.update(self._task, advance=1, note=note)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(file=sys.stderr))

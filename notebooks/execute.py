@@ -20,10 +20,9 @@ for path in sorted(HERE.glob("*.ipynb")):
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day, which would change in every run
-        # What TensorFlow says while it starts belongs to the machine, not to the story.
-        cell.outputs = [o for o in cell.get("outputs", []) if o.get("name") != "stderr"] if "outputs" in cell else []
-        if cell.cell_type != "code":
-            del cell["outputs"]
+        if cell.cell_type == "code":
+            # What is said on the side, progress bars and start-up, belongs to the machine, not to the story.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     text = nbformat.writes(notebook)
     if len(text) > LARGEST:
         sys.exit(f"{path.name} is {len(text):,} bytes with its outputs; at most {LARGEST:,}")

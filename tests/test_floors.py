@@ -10,6 +10,7 @@ import keras_resnets
 HOUSE = Path(keras_resnets.__file__).parent
 
 FLOORS = {
+    "progress": 0,
     "architecture": 1,
     "weights": 2,
     "images": 2,

