@@ -12,6 +12,7 @@ import keras
 from . import models
 from .images.labels import Label
 from .images.presets import PRESETS, Preset
+from .inspection import check_answers_pictures
 from .weights import loading, sources
 
 FORMAT = 1
@@ -50,7 +51,7 @@ class Bundle:
     history: tuple[dict, ...] = ()
 
     def __post_init__(self):
-        models.check_answers_pictures(self.model)
+        check_answers_pictures(self.model)
         outputs = self.model.output_shape[-1]
         if len(self.labels) != outputs:
             raise ValueError(
@@ -66,7 +67,7 @@ class Bundle:
         """
         if isinstance(model_or_bundle, cls):
             return model_or_bundle
-        models.check_answers_pictures(model_or_bundle)
+        check_answers_pictures(model_or_bundle)
         return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
 
     def save(self, path: str | os.PathLike) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 from .bundle import Bundle
 from .images.dataset import Samples, scan
 from .images.labels import Label
-from .models import input_size, origin_of, variant
+from .inspection import input_size
+from .models import origin_of, variant
 from .predictor import Predictor
 from .weights.loading import HEAD
 

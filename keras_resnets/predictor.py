@@ -12,7 +12,7 @@ from .images.dataset import Batch, read_batches
 from .images.labels import best
 from .images.preprocessing import fit
 from .images.presets import Preset
-from .models import gives_logits, input_size, network_input
+from .inspection import gives_logits, input_size, network_input
 
 
 class Prediction(NamedTuple):

@@ -14,7 +14,8 @@ from .architecture.layers import with_native_groups
 from .bundle import Bundle
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
-from .models import before_classifier, create, data_format_of, gives_logits, input_size, origin_of
+from .inspection import before_classifier, data_format_of, gives_logits, input_size
+from .models import create, origin_of
 
 TOP = 5
 

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from .bundle import Bundle, check_can_be_saved
 from .images.dataset import Samples, scan, split
 from .images.labels import numbered
-from .models import before_classifier, check_answers_pictures, create, preset_of
+from .inspection import before_classifier, check_answers_pictures
+from .models import create, preset_of
 from .predictor import outputs_of
 from .progress import bars
 from .weights.loading import HEAD
