@@ -32,6 +32,11 @@ def chance():
     return np.random.default_rng(0)
 
 
+def as_numpy(tensor):
+    """A tensor of any backend."""
+    return keras.ops.convert_to_numpy(tensor)
+
+
 def tiny(preact=False, name="resnet50", classes=4, **options):
     """One narrow block in each of two stages: the behaviour of a network, none of its cost."""
     from keras_resnets import ResNet, stack1, stack2

@@ -10,7 +10,7 @@ import keras_resnets
 from keras_resnets import ResNet, ResNet50, create, describe, list_models, models, stack1
 from keras_resnets.architecture.variants import VARIANTS
 
-from .conftest import randomise, tiny
+from .conftest import as_numpy, randomise, tiny
 
 CONTRACT = (
     "include_top=True, weights='imagenet', input_tensor=None, input_shape=None, pooling=None, classes=1000, "
@@ -121,7 +121,7 @@ def test_the_two_data_formats_give_the_same(preact, chance):
     first.set_weights(last.get_weights())
     images = chance.normal(size=(2, 32, 32, 3)).astype("float32")
     theirs = first(np.moveaxis(images, -1, 1))
-    np.testing.assert_allclose(np.asarray(last(images)), np.asarray(theirs), atol=1e-5)
+    np.testing.assert_allclose(as_numpy(last(images)), as_numpy(theirs), atol=1e-5)
     assert keras.config.image_data_format() == "channels_last"
 
 
@@ -140,7 +140,7 @@ def test_a_model_survives_saving(options, tmp_path, chance):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     images = chance.normal(size=model.input_shape[1:]).astype("float32")[None]
-    np.testing.assert_allclose(np.asarray(model(images)), np.asarray(again(images)), atol=1e-6)
+    np.testing.assert_allclose(as_numpy(model(images)), as_numpy(again(images)), atol=1e-6)
     assert keras.models.clone_model(model).output_shape == model.output_shape
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from keras_resnets import basic_block, basic_stack, block1, block2, block3, stack1, stack2, stack3
 
+from ..conftest import as_numpy
+
 BLOCKS = {basic_block: 8, block1: 32, block2: 32, block3: 16}
 STACKS = {basic_stack: 8, stack1: 32, stack2: 32, stack3: 16}
 GROUPS = {block3: {"groups": 4, "expansion": 2}, stack3: {"groups": 4, "expansion": 2}}
@@ -54,8 +56,8 @@ def test_the_two_data_formats_agree(part, chance):
     first = build(part, (12, 16, 16), data_format="channels_first", **options)
     first.set_weights(last.get_weights())
     images = chance.normal(size=(2, 16, 16, 12)).astype("float32")
-    theirs = np.moveaxis(np.asarray(first(np.moveaxis(images, -1, 1))), 1, -1)
-    np.testing.assert_allclose(np.asarray(last(images)), theirs, rtol=1e-4, atol=1e-5)
+    theirs = np.moveaxis(as_numpy(first(np.moveaxis(images, -1, 1))), 1, -1)
+    np.testing.assert_allclose(as_numpy(last(images)), theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", [*BLOCKS, *STACKS])

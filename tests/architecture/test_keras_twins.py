@@ -6,6 +6,8 @@ import pytest
 
 import keras_resnets
 
+from ..conftest import as_numpy
+
 TWINS = ["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 
 # The layers that keras.applications leaves to be numbered by the process, and our names for them.
@@ -110,7 +112,7 @@ def test_the_same_numbers_at_every_stage(constructor, data_format, chance):
     theirs.set_weights(values)
     images = chance.normal(0, 60, (2, *shape)).astype("float32")
     pairs = zip(stages(ours)(images), stages(theirs)(images), strict=True)
-    differences = [relative_difference(*map(np.asarray, pair)) for pair in pairs]
+    differences = [relative_difference(*map(as_numpy, pair)) for pair in pairs]
     assert len(differences) == 6 and max(differences) <= 1e-5
 
 
@@ -122,5 +124,5 @@ def test_the_comparison_notices_a_change(chance):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.epsilon = 1e-3
     images = chance.normal(0, 60, (1, 64, 64, 3)).astype("float32")
-    assert relative_difference(np.asarray(ours(images)), np.asarray(theirs(images))) > 1e-5
+    assert relative_difference(as_numpy(ours(images)), as_numpy(theirs(images))) > 1e-5
     assert settings(ours.get_layer("conv1_bn")) != settings(theirs.get_layer("conv1_bn"))

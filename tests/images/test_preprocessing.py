@@ -12,7 +12,7 @@ from keras_resnets import preprocess, preset_of, resnet, resnet_v2, resnext
 from keras_resnets.images.preprocessing import fit, resized
 from keras_resnets.images.presets import PRESETS
 
-from ..conftest import tiny
+from ..conftest import as_numpy, tiny
 
 
 def torch_mode(x, data_format):
@@ -38,7 +38,7 @@ def test_the_faces_do_what_keras_does(ours, theirs, data_format, rank, as_tensor
     kept = x.copy()
     expected = theirs(x.copy(), data_format=data_format)
     got = ours.preprocess_input(keras.ops.convert_to_tensor(x) if as_tensor else x, data_format=data_format)
-    np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(as_numpy(got), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(x, kept)
     assert keras.ops.is_tensor(got) == as_tensor
 

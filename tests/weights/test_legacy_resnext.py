@@ -12,7 +12,7 @@ from keras import layers
 import keras_resnets
 from keras_resnets import ResNet, load_weights, stack3
 
-from ..conftest import randomise
+from ..conftest import as_numpy, randomise
 from .legacy import write_legacy
 
 
@@ -92,7 +92,7 @@ def stage_outputs(model):
 
 def largest_difference(ours, theirs, images):
     pairs = zip(stage_outputs(ours)(images), stage_outputs(theirs)(images), strict=True)
-    return max(np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max() for a, b in pairs)
+    return max(np.abs(as_numpy(a) - as_numpy(b)).max() / np.abs(as_numpy(b)).max() for a, b in pairs)
 
 
 @pytest.mark.parametrize(
