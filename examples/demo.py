@@ -64,7 +64,7 @@ def main():
     console.print(f"sent {len(pictures)} JPEG files: {same} of {len(pictures)} answers agree,")
     console.print(f"largest difference of a probability {difference:.1e}")
 
-    draw(photos, run, pictures, theirs)
+    draw(photos, weights, run, pictures, theirs)
     console.rule(f"done in {time.monotonic() - begin:.0f} s")
     console.print("what was done, as a picture: out/demo.png")
     console.print("the trained model: out/clothes/, for TensorFlow Serving: out/served/")
@@ -115,7 +115,7 @@ def answers_there(folder: Path, pictures) -> np.ndarray:
     return np.array(answer["probabilities"], "float32")
 
 
-def draw(photos, run, pictures, scores) -> None:
+def draw(photos, weights, run, pictures, scores) -> None:
     """The contact sheet: each photograph with its five answers, the training, each class of clothes."""
     figure = plt.figure(figsize=(14, 9), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
@@ -127,7 +127,7 @@ def draw(photos, run, pictures, scores) -> None:
         _, names, values = zip(*reversed(answer.top), strict=True)
         bars.barh(names, values, color="#4477aa")
         bars.set_xlim(0, 1)
-    above.suptitle("ResNet50, ImageNet: the five best answers")
+    above.suptitle(f"ResNet50, {'ImageNet' if weights else 'random'} weights: the five best answers")
 
     left, right = below.subfigures(1, 2, width_ratios=(1, 2))
     curve = left.add_subplot()

@@ -1,4 +1,4 @@
-"""Floor 3: architectures, weights, presets and labels are joined here, by name, and nowhere else."""
+"""Architectures, weights, presets and labels are joined here, by name, and nowhere else."""
 
 import contextlib
 import dataclasses

@@ -92,3 +92,36 @@ def normalise(images, preset: Preset, data_format: str | None = None):
     images = images if preset.order == "rgb" else keras.ops.flip(images, axis)
     mean, std = keras.ops.convert_to_tensor(mean), keras.ops.convert_to_tensor(std)
     return keras.ops.cast((keras.ops.cast(images, "float32") - mean) / std, dtype)
+
+
+def preprocess_input_for(preset: Preset):
+    """What a drop-in module calls ``preprocess_input``: `normalise` with the family's own preset."""
+
+    def preprocess_input(x, data_format=None):
+        return normalise(x, preset, data_format)
+
+    preprocess_input.__doc__ = _DOC.format(preset=preset)
+    return preprocess_input
+
+
+_DOC = """What this family's ImageNet weights expect: preset {preset.name!r}.
+
+Channels in {preset.order} order, minus {preset.mean}, over {preset.std}.
+
+Args:
+    x: RGB values in 0..255, (N, H, W, 3) or (H, W, 3), numpy or a tensor. It is not changed.
+    data_format: ``"channels_last"``, ``"channels_first"`` or None for Keras' global setting.
+
+Returns:
+    The same shape and kind of array, float32 unless ``x`` was of another float dtype.
+
+Raises:
+    ValueError: Not three channels, or an unknown data format.
+
+Example:
+
+>>> import numpy as np
+>>> from keras_resnets.resnet import preprocess_input
+>>> preprocess_input(np.zeros((1, 224, 224, 3), "uint8")).shape
+(1, 224, 224, 3)
+"""
