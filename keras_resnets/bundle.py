@@ -67,6 +67,11 @@ class Bundle:
         """
         if isinstance(model_or_bundle, cls):
             return model_or_bundle
+        if not isinstance(model_or_bundle, keras.Model):
+            raise TypeError(
+                "pass a model, such as ResNet50(), or a bundle, such as Bundle.load(path). "
+                f"Received: {model_or_bundle!r}"
+            )
         check_answers_pictures(model_or_bundle)
         return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
 

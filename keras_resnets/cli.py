@@ -104,10 +104,12 @@ def predict(paths, model, bundle, top, out, batch_size):
     if out and not Path(out).resolve().parent.is_dir():
         raise click.UsageError(f"there is no folder to write {out} to")
     import_quietly()
+    from .bundle import Bundle
     from .predictor import Predictor
 
     sources, nothing = _sources(paths)
-    predictor = Predictor(_model(bundle or model or "resnet50"), batch_size)
+    network = Bundle.load(bundle) if bundle else _model(model or "resnet50")
+    predictor = Predictor(network, batch_size)
     answers = [*_with_progress(predictor.predict(sources, top), len(sources)), *nothing]
     if out:
         _write_answers(Path(out), answers)

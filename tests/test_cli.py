@@ -86,6 +86,7 @@ def test_list_and_describe(run):
         (["predict", "a.jpg", "--out", "a.txt"], "--out must end in .csv or .json. Received: a.txt"),
         (["predict", "a.jpg", "--out", "nowhere/a.csv"], "there is no folder to write nowhere/a.csv to"),
         (["predict", "a.jpg", "--model", "resnet50", "--bundle", "b"], "give --model or --bundle, not both"),
+        (["predict", "a.jpg", "--bundle", "nowhere"], "nowhere is not a bundle"),
         (["predict"], "Missing argument 'PATHS...'"),
         (["evaluate", "resnet5", "data"], "unknown weights 'resnet5'"),
         (["finetune", "nowhere", "--out", "x"], "no data at nowhere"),

@@ -68,6 +68,8 @@ def test_an_imagenet_network_answers_with_names(pictures):
 
 
 def test_what_is_not_a_list_of_pictures_is_refused(pictures):
+    with pytest.raises(TypeError, match="pass a model, such as ResNet50.*Received: 'resnet50'"):
+        Predictor("resnet50")
     predictor = Predictor(tiny(input_shape=(None, 64, 3)))
     with pytest.raises(TypeError, match="sources must be a list"):
         list(predictor.predict(str(pictures[0])))
