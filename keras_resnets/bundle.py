@@ -9,10 +9,11 @@ from pathlib import Path
 
 import keras
 
-from . import models
+from . import matlab, models
 from .images.labels import Label
 from .images.presets import PRESETS, Preset
 from .inspection import check_answers_pictures
+from .registry import weight_named
 from .weights import loading, sources
 
 FORMAT = 1
@@ -88,7 +89,7 @@ class Bundle:
         described = {
             "format": FORMAT,
             "key": origin.key,
-            "options": origin.options | {"classifier_activation": _activation_name(origin.options)},
+            "options": _plain(origin.options),
             "preset": self.preset.name,
             "classes": len(self.labels),
             "class_ids": [label.id for label in self.labels],
@@ -139,8 +140,16 @@ class Bundle:
             raise ValueError(f"{path}/bundle.json is damaged ({error!r})") from error
         history = path / "history.csv"
         rows = _read_table(history.read_text(encoding="utf-8")) if history.is_file() else ()
-        model = models.create(key, weights=path / "model.weights.h5", **options)
+        model = rebuild(key, options)
+        models.load_weights(model, path / "model.weights.h5")
         return cls(model, preset, labels, notes, rows)
+
+
+def rebuild(key: str, options: dict) -> keras.Model:
+    """A network from what `models.origin_of` says of it, with random weights."""
+    if key == matlab.KEY:
+        return matlab.residual_network(**options)
+    return models.create(key, weights=None, **options)
 
 
 def check_can_be_saved(model: keras.Model, path: Path) -> None:
@@ -153,14 +162,15 @@ def check_can_be_saved(model: keras.Model, path: Path) -> None:
             f"only a model made by create() or a constructor, without input_tensor, can be bundled. "
             f"Received: {model.name!r}"
         )
-    _activation_name(options)
+    _plain(options)
 
 
-def _activation_name(options: dict) -> str | None:
-    """JSON has no functions: one that Keras knows is kept by its name."""
-    activation = options["classifier_activation"]
-    if not callable(activation):
-        return activation
+def _plain(options: dict) -> dict:
+    """JSON has no functions: an activation that Keras knows is kept by its name."""
+    return {name: _activation_name(value) if callable(value) else value for name, value in options.items()}
+
+
+def _activation_name(activation) -> str:
     name = getattr(activation, "__name__", None)
     try:
         if keras.activations.get(name) is activation:
@@ -172,7 +182,7 @@ def _activation_name(options: dict) -> str | None:
 
 def _sha256(weight: str | None) -> str | None:
     """Of the published file that the weights came from, if it is still in the cache."""
-    path = weight and sources.cached(models.weight_named(weight))
+    path = weight and sources.cached(weight_named(weight))
     return sources.sha256(path) if path else None
 
 

@@ -44,7 +44,7 @@ def list_(pattern):
     import_quietly()
     from rich.table import Table
 
-    from .models import describe, list_models
+    from .registry import describe, list_models
 
     keys = list_models(pattern)
     if not keys:
@@ -71,7 +71,7 @@ def describe(name):
     import_quietly()
     from rich.table import Table
 
-    from .models import describe
+    from .registry import describe
 
     card = describe(name)
     table = Table(show_header=False)
@@ -216,7 +216,8 @@ def import_quietly() -> None:
 def _model(name: str):
     """An architecture or its weights, a bundle's folder, or a ``.keras`` file."""
     from .bundle import Bundle
-    from .models import create, weight_named
+    from .models import create
+    from .registry import weight_named
 
     if (Path(name) / "bundle.json").is_file():
         return Bundle.load(name)

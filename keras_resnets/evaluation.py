@@ -11,8 +11,9 @@ from .bundle import Bundle
 from .images.dataset import Samples, scan
 from .images.labels import Label
 from .inspection import input_size
-from .models import origin_of, variant
+from .models import origin_of
 from .predictor import Predictor
+from .registry import variant
 from .weights.loading import HEAD
 
 
@@ -117,7 +118,7 @@ def keras_twin(model_or_bundle) -> Bundle:
     """
     ours = Bundle.of(model_or_bundle)
     key = origin_of(ours.model).key
-    build = key and getattr(keras.applications, variant(key).constructor, None)
+    build = key and getattr(keras.applications, variant(key).constructor or "", None)
     if not build:
         raise ValueError(f"keras.applications has no network like {ours.model.name!r}")
     # It has no options of its own for these two.

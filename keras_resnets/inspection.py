@@ -1,5 +1,7 @@
 """What can be read off a network as it stands: its classifier, data format and size."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -7,6 +9,14 @@ from .architecture.network import channels_of
 from .images.preprocessing import normalise
 from .images.presets import Preset
 from .weights.loading import HEAD
+
+NORMALIZATIONS = ("zerocenter", "zscore")  # names of a layer at the front of a network
+
+
+def normalization_of(model: keras.Model) -> keras.layers.Normalization | None:
+    """The layer that makes raw pixels ready inside the network, where it has one."""
+    found = (layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    return next((layer for layer in found if layer.name in NORMALIZATIONS), None)
 
 
 def has_classifier(model: keras.Model) -> bool:
@@ -28,6 +38,42 @@ def gives_logits(model: keras.Model) -> bool:
 def before_classifier(model: keras.Model) -> keras.KerasTensor:
     """The features that the classifier sees, (N, F)."""
     return model.get_layer(HEAD).input
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A feature map: how many channels it has, and how many times smaller than the picture it is."""
+
+    channels: int
+    reduction: int
+
+
+def feature_info(model: keras.Model) -> dict[str, Feature]:
+    """What the outputs of a model built with ``features=`` are, by stage.
+
+    Raises:
+        ValueError: The model was built without ``features=``.
+
+    Example:
+
+    >>> from keras_resnets import ResNet18, feature_info
+    >>> model = ResNet18(weights=None, features=("conv2", "conv5"), output_stride=16)
+    >>> feature_info(model)["conv5"]
+    Feature(channels=512, reduction=16)
+    """
+    if not isinstance(model.output, dict):
+        raise ValueError(f"{model.name!r} has no named feature maps; build it with features=('conv2', ...)")
+    axis = -1 if data_format_of(model) == "channels_last" else 1
+    return {name: Feature(tensor.shape[axis], _reduction(tensor)) for name, tensor in model.output.items()}
+
+
+def _reduction(tensor: keras.KerasTensor) -> int:
+    """The strides on one way back to the picture, multiplied: all ways to a tensor have the same."""
+    reduction, layer = 1, tensor._keras_history.operation
+    while not isinstance(layer, keras.layers.InputLayer):
+        reduction *= getattr(layer, "strides", (1, 1))[0]
+        layer = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
+    return reduction
 
 
 def data_format_of(model: keras.Model) -> str:

@@ -2,104 +2,34 @@
 
 import contextlib
 import dataclasses
-import difflib
-import fnmatch
 import os
 import weakref
 from pathlib import Path
 
 import keras
 
-from .architecture.network import Head, assemble, channels_of, resolve_input_shape
-from .architecture.parts import Style
+from .architecture.network import (
+    Head,
+    Input,
+    Plan,
+    assemble,
+    channels_of,
+    cut,
+    keras_stem,
+    resolve_input_shape,
+)
+from .architecture.shortcuts import resolve_shortcut
+from .architecture.style import Style, check_rate
 from .architecture.variants import VARIANTS, Variant
 from .images.labels import Label, imagenet_labels, numbered
 from .images.preprocessing import normalise
 from .images.presets import PRESETS, Preset
-from .inspection import has_classifier
+from .inspection import has_classifier, normalization_of
+from .registry import variant, weight_named
 from .weights import formats, loading, sources
 from .weights.catalog import WEIGHTS, Weight, default_weight
 from .weights.formats import Contents
 from .weights.loading import LoadReport
-
-# --- names ----------------------------------------------------------------------------------------
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """The keys of all architectures, or of those that match a shell pattern.
-
-    >>> list_models("*next*")
-    ['resnext50', 'resnext101']
-    """
-    return [key for key in VARIANTS if fnmatch.fnmatch(key, pattern.lower())]
-
-
-def describe(name: str) -> dict:
-    """One card on an architecture: what it is, how large, and which weights are published for it.
-
-    Args:
-        name: A key such as ``"resnet50"`` or a constructor's name such as ``"ResNet50"``.
-
-    Raises:
-        ValueError: No such architecture; the message has the nearest names.
-
-    Example:
-
-    >>> card = describe("resnet50")
-    >>> card["trainable parameters"], card["weights"][0]["name"]
-    (25583592, 'resnet50.keras_in1k')
-    """
-    row = variant(name)
-    weights = [weight for weight in WEIGHTS.values() if weight.key == row.key]
-    return {
-        "key": row.key,
-        "constructor": row.constructor,
-        "source": row.source,
-        "blocks": row.blocks,
-        "trainable parameters": row.parameters,
-        "input": (row.size, row.size, 3),
-        "classes": row.classes,
-        "default weights": row.weights,
-        "weights": [
-            {
-                "name": weight.name,
-                "preset": weight.preset,
-                "classes": weight.classes,
-                "published top-1": weight.top1,
-                "published top-5": weight.top5,
-                "tested": weight.tested,
-                "files": [(file.address, file.hash, file.size, file.licence) for file in weight.files],
-                "at hand": sources.cached(weight) is not None,
-            }
-            for weight in weights
-        ],
-    }
-
-
-def variant(name: str) -> Variant:
-    """The row of an architecture, by key or constructor's name."""
-    by_name = VARIANTS | {row.constructor: row for row in VARIANTS.values()}
-    if name not in by_name:
-        raise ValueError(f"unknown architecture {name!r}{_nearest(name, by_name)}; see list_models()")
-    return by_name[name]
-
-
-def weight_named(name: str) -> Weight:
-    """The row of a published weight, by ``key.tag``, or by an architecture's name (its default)."""
-    if name in WEIGHTS:
-        return WEIGHTS[name]
-    architectures = {*VARIANTS, *(row.constructor for row in VARIANTS.values())}
-    if name in architectures and (found := default_weight(variant(name).key)):
-        return found
-    raise ValueError(f"unknown weights {name!r}{_nearest(name, [*VARIANTS, *WEIGHTS])}; see list_models()")
-
-
-def _nearest(name: str, known) -> str:
-    """What somebody probably meant, as a piece of an error message."""
-    by_lower = {other.lower(): other for other in reversed(list(known))}  # a key before its constructor
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(by_lower[other] for other in close)}?" if close else ""
-
 
 # --- models ---------------------------------------------------------------------------------------
 
@@ -136,6 +66,11 @@ def origin_of(model: keras.Model) -> Origin:
     return Origin()
 
 
+def register(model: keras.Model, key: str, options: dict | None, weight: str | None = None) -> None:
+    """Remember how a model came about."""
+    _ORIGINS[model] = Origin(key, weight, options)
+
+
 def ResNet(
     stack_fn,
     preact,
@@ -154,6 +89,7 @@ def ResNet(
     data_format=None,
     dtype=None,
     new_head=False,
+    **style,
 ):
     """Build a residual network from a function that builds its stages.
 
@@ -163,7 +99,7 @@ def ResNet(
 
     Args:
         stack_fn: Function from the stem's output tensor to the last stage's. Blocks made inside take
-            ``data_format=`` and ``dtype=`` for themselves.
+            ``data_format=``, ``dtype=`` and the other fields of `Style` for themselves.
         preact: Whether norm and rectifier come before convolutions (V2) or after (v1, ResNeXt).
         use_bias: Whether the first convolution has a bias.
         include_top: Whether the classifier is part of the network.
@@ -180,6 +116,7 @@ def ResNet(
         data_format: ``"channels_last"``, ``"channels_first"``, or None for Keras' global setting.
         dtype: Dtype policy of every layer; None for Keras' global setting.
         new_head: Load everything but the classifier, which stays random.
+        **style: Other fields of `Style` for stem and head: ``activation``, ``norm``, ``epsilon``...
 
     Returns:
         A functional ``keras.Model`` from float32 images (N, H, W, C), preprocessed, to (N, classes)
@@ -204,23 +141,30 @@ def ResNet(
     _check_name(name)
     if not callable(stack_fn):
         raise ValueError(f"stack_fn must be a function of a tensor. Received: stack_fn={stack_fn!r}")
-    style = Style(data_format, dtype)
+    style = Style(data_format, dtype, **style)
     head = Head(bool(include_top), pooling, classes, classifier_activation)
-    shape = resolve_input_shape(input_shape, input_tensor, head.include_top, style.data_format, 224)
-    source = _resolve_weights(weights, weights_name or name)
-    _check_weights(source, head, channels_of(shape, style.data_format), new_head)
+    shape = resolve_input_shape(input_shape, input_tensor, head.include_top, style.data_format, Input())
+    stem = keras_stem(use_bias)
+    plan = Plan(name, stem, stack_fn, preact, head, style, shape, input_tensor)
+    return _build(plan, weights, weights_name or name, new_head, None)
 
-    keep_head = head.include_top and not new_head
+
+def _build(plan: Plan, weights, key: str, new_head: bool, stem: str | None) -> keras.Model:
+    """Settle the weights, read them, build the network, load them: each step only when the last one held."""
+    source = _resolve_weights(weights, key)
+    _check_weights(source, plan, new_head, stem)
+    keep_head = plan.head.include_top and not new_head
     contents = None if source is None else _read(source, keep_head)
     if contents and keep_head:
-        loading.check_classes(contents, head.classes)
-    model = assemble(stack_fn, preact, use_bias, shape, input_tensor, head, style, name)
+        loading.check_classes(contents, plan.head.classes)
+    model = assemble(plan)
     if contents:
-        # What comes before ``input_tensor`` is the user's, and not in the file.
-        network = model if input_tensor is None else keras.Model(input_tensor, model.output, name=name)
-        loading.load(network, contents, new_head)
+        network = model
+        if plan.input_tensor is not None:  # what comes before it is the user's, and not in the file
+            network = keras.Model(plan.input_tensor, model.output, name=plan.name)
+        loading.load(network, contents, new_head, stem)
     tag = source.name if isinstance(source, Weight) else None
-    _ORIGINS[model] = Origin(weights_name if weights_name in VARIANTS else None, tag)
+    _ORIGINS[model] = Origin(key if key in VARIANTS else None, tag)
     return model
 
 
@@ -238,122 +182,118 @@ def create(
     data_format=None,
     dtype=None,
     new_head=False,
+    stem=None,
+    shortcut=None,
+    output_stride=32,
+    features=None,
+    in_channels=None,
+    drop_path_rate=0.0,
+    dropout_rate=0.0,
+    se_ratio=None,
+    zero_init_residual=False,
+    activation="relu",
+    norm=None,
+    kernel_initializer=None,
+    seed=None,
 ):
     """Build an architecture of the table by its key.
 
     Args:
         key: One of `list_models()`.
-        weights: As for `ResNet`; ``"default"`` is the architecture's own.
+        weights: As for every constructor; ``"default"`` is the architecture's own.
         classes: None is the architecture's own.
         name: None is the key.
 
-    The other arguments, the result and the errors are `ResNet`'s.
+    The other arguments, the result and the errors are those of every constructor, such as `ResNet50`.
 
     Example:
 
-    >>> create("resnet50", weights=None, include_top=False, pooling="avg").output_shape
+    >>> create("resnet50_v1_5", weights=None, include_top=False, pooling="avg").output_shape
     (None, 2048)
     """
     row = variant(key)
-    resolved = Style(data_format, dtype)
-    style = {"data_format": resolved.data_format, "dtype": resolved.dtype}
-    input_shape = resolve_input_shape(input_shape, input_tensor, include_top, resolved.data_format, row.size)
-    head = {
-        "include_top": include_top,
-        "pooling": pooling,
-        "classes": row.classes if classes is None else classes,
-        "classifier_activation": classifier_activation,
+    name = row.key if name is None else name
+    _check_name(name)
+    shortcut = row.shortcut if shortcut is None else shortcut
+    resolve_shortcut(shortcut)
+    _check_output_stride(output_stride, row)
+    check_rate("drop_path_rate", drop_path_rate)
+    check_rate("dropout_rate", dropout_rate)
+    ends = _resolve_features(features, pooling, row)
+    chosen = {
+        "norm": norm,
+        "kernel_initializer": kernel_initializer,
+        "se_ratio": se_ratio,
+        "activation": activation,
+        "seed": seed,
+        "zero_init_residual": bool(zero_init_residual) or None,
+        "dropout_rate": dropout_rate if row.dropout_in_blocks else None,
     }
-    model = ResNet(
-        row.stack_fn(**style),
-        row.preact,
-        row.use_bias,
-        weights=row.weights if weights == "default" else weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        name=row.key if name is None else name,
-        weights_name=row.key,
-        new_head=new_head,
-        **head,
-        **style,
+    style = Style(
+        data_format, dtype, **row.style | {name: value for name, value in chosen.items() if value is not None}
     )
+    head = Head(
+        bool(include_top) and not ends,
+        pooling,
+        row.classes if classes is None else classes,
+        classifier_activation,
+        0.0 if row.dropout_in_blocks else dropout_rate,
+    )
+    shape = resolve_input_shape(
+        input_shape, input_tensor, head.include_top, style.data_format, row.input, in_channels
+    )
+    stack_fn = row.stack_fn(style, shortcut, output_stride, drop_path_rate)
+    plan = Plan(name, row.stem, stack_fn, row.preact, head, style, shape, input_tensor)
+    model = _build(plan, row.weights if weights == "default" else weights, row.key, new_head, stem)
+    options = {
+        "include_top": head.include_top,
+        "input_shape": shape,
+        "pooling": pooling,
+        "classes": head.classes,
+        "classifier_activation": classifier_activation,
+        "name": name,
+        "data_format": style.data_format,
+        "dtype": style.dtype,
+        "shortcut": shortcut,
+        "output_stride": output_stride,
+        "drop_path_rate": drop_path_rate,
+        "dropout_rate": dropout_rate,
+        "se_ratio": style.se_ratio,
+        "activation": style.activation,
+        "norm": style.norm,
+    }
+    tag = origin_of(model).weight
+    if ends:
+        model = cut(model, ends)
     # Layers before ``input_tensor`` are not ours to build again.
-    options = head | {"input_shape": input_shape, "name": model.name, **style}
-    again = options if input_tensor is None else None
-    _ORIGINS[model] = Origin(row.key, _ORIGINS[model].weight, again)
+    register(model, row.key, options if input_tensor is None and not ends else None, tag)
     return model
 
 
-def constructor(key: str):
-    """The function that stands for a row in Python, such as ``ResNet50``."""
-    row = VARIANTS[key]
-
-    def build(
-        include_top=True,
-        weights=row.weights,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=row.classes,
-        classifier_activation="softmax",
-        name=row.key,
-        *,
-        data_format=None,
-        dtype=None,
-        new_head=False,
-    ):
-        return create(
-            key,
-            include_top,
-            weights,
-            input_tensor,
-            input_shape,
-            pooling,
-            classes,
-            classifier_activation,
-            name,
-            data_format=data_format,
-            dtype=dtype,
-            new_head=new_head,
+def _check_output_stride(output_stride, row: Variant) -> None:
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"output_stride must be 8, 16 or 32. Received: output_stride={output_stride!r}")
+    if output_stride != 32 and row.input.smallest < 32:
+        raise ValueError(
+            f"output_stride means nothing for {row.key}, which makes a picture {row.input.smallest} times "
+            f"smaller only. Received: output_stride={output_stride}"
         )
 
-    build.__name__ = build.__qualname__ = row.constructor
-    build.__doc__ = _DOC.format(row=row, blocks=", ".join(map(str, row.blocks)))
-    return build
 
-
-_DOC = """{row.constructor}: {blocks} blocks, {row.parameters:,} trainable parameters.
-
-Source: {row.source}.
-
-Args:
-    include_top: Whether the classifier is part of the network.
-    weights: None for random weights, ``"imagenet"``, ``"key.tag"`` or the path of a weights file.
-    input_tensor: Keras tensor to build on.
-    input_shape: (H, W, C), or (C, H, W) for ``"channels_first"``; 32 at least, H and W may be None.
-    pooling: Without a top: None, ``"avg"`` or ``"max"``.
-    classes: Outputs of the classifier.
-    classifier_activation: Activation of the classifier; None for logits.
-    name: What the model is called.
-    data_format: ``"channels_last"``, ``"channels_first"``, or None for Keras' global setting.
-    dtype: Dtype policy of every layer; None for Keras' global setting.
-    new_head: Load everything but the classifier, which stays random.
-
-Returns:
-    A functional ``keras.Model``: float32 images (N, {row.size}, {row.size}, 3), preprocessed by
-    `preprocess`, to (N, {row.classes}) probabilities.
-
-Raises:
-    ValueError: An argument is wrong; said before any layer is built and anything is downloaded.
-    WeightsError: The weights file cannot be read or does not fit.
-    SourceError: Published weights could not be fetched.
-
-Example:
-
->>> from keras_resnets import {row.constructor}
->>> {row.constructor}(weights=None, classes=10).output_shape
-(None, 10)
-"""
+def _resolve_features(features, pooling, row: Variant) -> dict[str, str] | None:
+    """Stage -> layer, for the stages asked for."""
+    if features is None:
+        return None
+    known = row.feature_layers()
+    stages = (features,) if isinstance(features, str) else tuple(features)
+    if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(known):
+        raise ValueError(
+            f"features of {row.key} must be some of {', '.join(map(repr, known))}, each once. "
+            f"Received: features={features!r}"
+        )
+    if pooling is not None:
+        raise ValueError(f"features are maps; they cannot be pooled. Received: pooling={pooling!r}")
+    return {stage: known[stage] for stage in stages}
 
 
 def _resolve_weights(weights, key: str) -> Weight | Path | None:
@@ -383,16 +323,18 @@ def _check_name(name) -> None:
         raise ValueError(f"name must be a text without '/'. Received: name={name!r}")
 
 
-def _check_weights(source: Weight | Path | None, head: Head, channels: int, new_head: bool) -> None:
+def _check_weights(source: Weight | Path | None, plan: Plan, new_head: bool, stem: str | None) -> None:
     """Refuse what the weights cannot be used for."""
+    head, channels = plan.head, channels_of(plan.input_shape, plan.style.data_format)
     if new_head and not head.include_top:
         raise ValueError("new_head=True needs include_top=True: without a top there is no head to renew")
+    loading.check_stem(stem)
     if source is None:
         return
-    if isinstance(source, Weight) and channels != 3:
+    if isinstance(source, Weight) and channels != 3 and stem is None:
         raise ValueError(
-            f"{source.name} was trained on 3 channels; use weights=None for another number. "
-            f"Received: {channels} channels"
+            f"{source.name} was trained on 3 channels; pass weights=None, or to fit its first convolution "
+            f"stem='sum' ('mean', 'tile', 'zero', 'copy:<i>'). Received: {channels} channels"
         )
     if not head.include_top or new_head:
         return
@@ -466,6 +408,9 @@ def save_weights(model: keras.Model, path) -> None:
 def preset_of(model_or_tag: keras.Model | str) -> Preset:
     """The preprocessing that belongs to a model's weights.
 
+    An architecture for which no weights are published has PyTorch's; a network that normalises by itself (of
+    `residual_network`) takes raw pixels.
+
     Args:
         model_or_tag: A model of this package, ``"key.tag"`` or a key.
 
@@ -479,7 +424,11 @@ def preset_of(model_or_tag: keras.Model | str) -> Preset:
     """
     if isinstance(model_or_tag, str):
         return PRESETS[weight_named(model_or_tag).preset]
+    if normalization_of(model_or_tag):
+        return PRESETS["raw"]
     origin = origin_of(model_or_tag)
+    if origin.key and not origin.weight and not default_weight(origin.key):
+        return PRESETS["torch"]  # trained from random weights, any will do
     name = origin.weight or origin.key
     if name is None:
         raise ValueError(
@@ -518,13 +467,3 @@ def preprocess(images, model_or_tag, data_format: str | None = None):
     array([[[[1., 1., 1.]]]], dtype=float32)
     """
     return normalise(images, preset_of(model_or_tag), data_format)
-
-
-ResNet50 = constructor("resnet50")
-ResNet101 = constructor("resnet101")
-ResNet152 = constructor("resnet152")
-ResNet50V2 = constructor("resnet50v2")
-ResNet101V2 = constructor("resnet101v2")
-ResNet152V2 = constructor("resnet152v2")
-ResNeXt50 = constructor("resnext50")
-ResNeXt101 = constructor("resnext101")

@@ -3,7 +3,7 @@
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for
 from .images.presets import PRESETS
-from .models import ResNet50, ResNet101, ResNet152
+from .zoo import ResNet50, ResNet101, ResNet152
 
 __all__ = ["ResNet50", "ResNet101", "ResNet152", "decode_predictions", "preprocess_input"]
 

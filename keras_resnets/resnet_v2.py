@@ -3,7 +3,7 @@
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for
 from .images.presets import PRESETS
-from .models import ResNet50V2, ResNet101V2, ResNet152V2
+from .zoo import ResNet50V2, ResNet101V2, ResNet152V2
 
 __all__ = ["ResNet50V2", "ResNet101V2", "ResNet152V2", "decode_predictions", "preprocess_input"]
 

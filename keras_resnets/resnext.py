@@ -3,7 +3,7 @@
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for
 from .images.presets import PRESETS
-from .models import ResNeXt50, ResNeXt101
+from .zoo import ResNeXt50, ResNeXt101
 
 __all__ = ["ResNeXt50", "ResNeXt101", "decode_predictions", "preprocess_input"]
 

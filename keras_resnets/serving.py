@@ -11,11 +11,12 @@ import keras
 import tensorflow as tf
 
 from .architecture.layers import with_native_groups
-from .bundle import Bundle
+from .bundle import Bundle, rebuild
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
 from .inspection import before_classifier, data_format_of, gives_logits, input_size
-from .models import create, origin_of
+from .models import origin_of
+from .weights.loading import settle
 
 TOP = 5
 
@@ -79,10 +80,12 @@ def _channels_last(model: keras.Model) -> keras.Model:
             f"only a channels_first model made by create() can be turned. Received: {model.name!r}"
         )
     options = dict(origin.options, data_format="channels_last")
-    channels, height, width = options["input_shape"]
-    options["input_shape"] = (height, width, channels)
-    turned = create(origin.key, weights=None, **options)
+    if "input_shape" in options:
+        channels, height, width = options["input_shape"]
+        options["input_shape"] = (height, width, channels)
+    turned = rebuild(origin.key, options)
     turned.set_weights(model.get_weights())
+    settle(turned)
     return turned
 
 

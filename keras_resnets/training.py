@@ -14,9 +14,18 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .bundle import Bundle, check_can_be_saved
-from .images.dataset import Samples, scan, split
+from .images.dataset import Samples, read_batches, scan, split
 from .images.labels import numbered
-from .inspection import before_classifier, check_answers_pictures, gives_logits
+from .images.preprocessing import fit
+from .inspection import (
+    before_classifier,
+    check_answers_pictures,
+    gives_logits,
+    input_size,
+    network_input,
+    normalization_of,
+)
+from .matlab import adapt
 from .models import create, preset_of
 from .predictor import outputs_of
 from .progress import bars
@@ -100,6 +109,8 @@ def fine_tune(
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bars(*columns, "{task.fields[note]}") as progress:
         # One network for both parts: it is compiled at its first batch.
+        if normalization_of(model):
+            _adapt(model, train, progress)
         backbone = keras.Model(model.input, before_classifier(model))
         reading = functools.partial(
             _features, backbone, preset=preset_of(model), classes=classes, progress=progress
@@ -140,6 +151,21 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
             f"the data has {classes} classes, the model's classifier {units} outputs; "
             f"build it with classes={classes}, new_head=True"
         )
+
+
+def _adapt(model: keras.Model, samples: Samples, progress: Progress) -> None:
+    """The network's own normalisation learns from the training pictures."""
+    preset = preset_of(model)
+    size = input_size(model, preset)
+    task = progress.add_task("adapting the normalisation", total=len(samples.paths), note="")
+
+    def batches():
+        for batch in read_batches(samples.paths, lambda picture: fit(picture, preset, size), 32):
+            progress.update(task, advance=len(batch.sources))
+            if len(batch.images):
+                yield network_input(model, batch.images, preset)
+
+    adapt(model, batches())
 
 
 def _features(backbone: keras.Model, samples: Samples, preset, classes, progress: Progress, title: str):

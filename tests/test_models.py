@@ -13,15 +13,19 @@ from keras_resnets.architecture.variants import VARIANTS
 from .conftest import as_numpy, randomise, tiny
 
 CONTRACT = (
-    "include_top=True, weights='imagenet', input_tensor=None, input_shape=None, pooling=None, classes=1000, "
-    "classifier_activation='softmax', name={key!r}, *, data_format=None, dtype=None, new_head=False"
+    "include_top=True, weights={weights!r}, input_tensor=None, input_shape=None, pooling=None, classes={classes}, "
+    "classifier_activation='softmax', name={key!r}, *, data_format=None, dtype=None, new_head=False, stem=None, "
+    "shortcut=None, output_stride=32, features=None, in_channels=None, drop_path_rate=0.0, dropout_rate=0.0, "
+    "se_ratio=None, zero_init_residual=False, activation='relu', norm=None, kernel_initializer=None, seed=None"
 )
+CONSTRUCTED = {key: row for key, row in VARIANTS.items() if row.constructor}
 
 
-@pytest.mark.parametrize("row", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("row", CONSTRUCTED.values(), ids=CONSTRUCTED)
 def test_a_constructor_is_a_row(row):
     build = getattr(keras_resnets, row.constructor)
-    assert str(inspect.signature(build)) == f"({CONTRACT.format(key=row.key)})"
+    expected = CONTRACT.format(key=row.key, weights=row.weights, classes=row.classes)
+    assert str(inspect.signature(build)) == f"({expected})"
     assert build.__name__ == row.constructor and f"{row.parameters:,}" in build.__doc__
 
 
@@ -38,12 +42,27 @@ def test_the_positional_order_is_that_of_keras(constructor):
 
 def test_names_are_found_and_misspelt_ones_answered():
     assert list_models("*v2") == ["resnet50v2", "resnet101v2", "resnet152v2"]
+    assert list_models("*next*") == [
+        "resnext50", "resnext101", "resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d",
+        "resnext101_64x4d", "se_resnext50_32x4d", "se_resnext101_32x4d",
+    ]  # fmt: skip
+    assert list_models("Wide") == [
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+        "wide_resnet28_10",
+        "wide_resnet40_4",
+    ]
     assert list_models("nothing*") == []
+    assert describe("resnext50_32x4d")["trainable parameters"] == 25_028_904
     assert describe("ResNeXt50")["key"] == "resnext50"
     with pytest.raises(ValueError, match="unknown architecture 'resnet5O'; did you mean resnet50"):
         create("resnet5O")
     with pytest.raises(ValueError, match="did you mean .*resnext50"):
         describe("RexNeXt50")
+    with pytest.raises(ValueError, match="did you mean resnet50v2 or resnetv2_50 or"):
+        create("resnet50_v2")
+    with pytest.raises(ValueError, match="did you mean se_resnet50 or"):
+        create("seresnet50")
 
 
 # --- what they build ------------------------------------------------------------------------------
@@ -179,7 +198,22 @@ MISTAKES = {
     "weights of no kind": ({"weights": 3}, "Received: weights=3"),
     "empty weights": ({"weights": ""}, "Received: weights=''"),
     "classes of others": ({"weights": "imagenet", "classes": 10}, "has 1000 classes.*new_head=True.*Received: classes=10"),
-    "channels of others": ({"weights": "imagenet", "input_shape": (64, 64, 4)}, "trained on 3 channels.*Received: 4 channels"),
+    "channels of others": ({"weights": "imagenet", "input_shape": (64, 64, 4)}, "trained on 3 channels.*stem='sum'.*Received: 4 channels"),
+    "stem": ({"stem": "add"}, "stem must be None or one of 'sum', 'mean', 'tile', 'zero', 'copy:<i>'. Received: stem='add'"),
+    "shortcut": ({"shortcut": "E"}, "shortcut must be one of 'A', 'B', 'C', 'D', 'none'. Received: shortcut='E'"),
+    "output_stride": ({"output_stride": 4}, "output_stride must be 8, 16 or 32. Received: output_stride=4"),
+    "features": ({"features": ("conv2", "conv6")}, r"features of resnet50 must be some of 'conv2', 'conv3', 'conv4', 'conv5'.*Received: features=\('conv2', 'conv6'\)"),
+    "no features": ({"features": ()}, r"Received: features=\(\)"),
+    "pooled features": ({"features": "conv2", "pooling": "avg"}, "cannot be pooled. Received: pooling='avg'"),
+    "in_channels": ({"in_channels": 0}, "in_channels must be an integer of at least 1. Received: in_channels=0"),
+    "two depths": ({"in_channels": 4, "input_shape": (64, 64, 3)}, "must agree.*Received: in_channels=4"),
+    "drop_path_rate": ({"drop_path_rate": 1.0}, "drop_path_rate must be at least 0 and less than 1. Received: drop_path_rate=1.0"),
+    "dropout_rate": ({"dropout_rate": -0.1}, "Received: dropout_rate=-0.1"),
+    "se_ratio": ({"se_ratio": 0}, "Received: se_ratio=0"),
+    "an activation": ({"activation": "rellu"}, "activation must be the name of a Keras activation.*Received: activation='rellu'"),
+    "norm": ({"norm": "layer"}, "norm must be 'batch', 'group' or 'sync_batch'. Received: norm='layer'"),
+    "initializer": ({"kernel_initializer": "he"}, "Received: kernel_initializer='he'"),
+    "seed": ({"seed": 0.5}, "seed must be an integer or None. Received: seed=0.5"),
     "sigmoid": ({"weights": "imagenet", "classifier_activation": "sigmoid"}, "must be 'softmax' or None .*Received: classifier_activation='sigmoid'"),
     "new head, no top": ({"include_top": False, "new_head": True}, "new_head=True needs include_top=True"),
 }  # fmt: skip

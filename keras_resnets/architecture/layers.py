@@ -71,6 +71,22 @@ class Conv2D(keras.layers.Conv2D):
         return tf.concat([convolve(*pair) for pair in zip(images, kernels, strict=True)], axis=axis)
 
 
+@keras.saving.register_keras_serializable("keras_resnets")
+class StandardizedConv2D(Conv2D):
+    """A convolution whose kernel is brought to zero mean and unit variance, an output channel each.
+
+    Source: Qiao et al., Weight Standardization, arXiv:1903.10520, equation 5. Keras has no such layer, so a
+    ``.keras`` file with one opens only where this package is imported.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        # At least in float32: half precision is too coarse for statistics.
+        kernel = keras.ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+        mean, variance = keras.ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
+        kernel = (kernel - mean) * keras.ops.rsqrt(variance + 1e-8)
+        return super().convolution_op(inputs, keras.ops.cast(kernel, inputs.dtype))
+
+
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and
 # the file opens where this package is not installed.
 Conv2D.__module__ = "keras.layers"
@@ -94,4 +110,7 @@ def with_native_groups(model: keras.Model) -> keras.Model:
         ),
     )
     copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights
     return copy

@@ -10,8 +10,8 @@ from typing import NamedTuple
 _PATTERN = re.compile(
     r"(?P<stage>[a-z]+\d*)"
     r"(_block(?P<block>\d+))?"
-    r"(_(?P<slot>\d+|preact))?"
-    r"(_(?P<role>conv|bn|relu|pad|pool|add|out))?"
+    r"(_(?P<slot>\d+|preact|path|se(_\d+)?))?"
+    r"(_(?P<role>conv|bn|gn|relu|sigmoid|pad|pool|drop|add|out))?"
 )
 
 
@@ -30,8 +30,9 @@ class Address(NamedTuple):
     Attributes:
         stage: ``conv1`` to ``conv5``, ``pool1``, ``post``, ``predictions``...
         block: 1, 2, ... inside a stage; None outside the stages.
-        slot: ``0`` is the shortcut, ``1``, ``2``, ... the convolutions, ``preact`` what comes first.
-        role: ``conv``, ``bn``, ``relu``, ``pad``, ``pool``, ``add`` or ``out``.
+        slot: ``0`` is the shortcut, ``1``, ``2``, ... the convolutions, ``preact`` what comes first, ``se``,
+            ``se_1``, ``se_2`` squeeze-and-excitation, ``path`` stochastic depth.
+        role: ``conv``, ``bn``, ``gn``, ``relu``, ``sigmoid``, ``pad``, ``pool``, ``drop``, ``add``, ``out``.
 
     >>> Address.parse("conv3_block2_1_conv")
     Address(stage='conv3', block=2, slot='1', role='conv')

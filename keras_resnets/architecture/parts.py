@@ -1,16 +1,13 @@
-"""The parts every network is made of: a convolution, a norm, an activation, a pool, each named.
+"""The parts every network is made of: a convolution, a norm, an activation, a pool, each named."""
 
-Two plain values say everything: a `Conv` is one row of a block, a `Style` is what all layers of one
-network share.
-"""
-
-import dataclasses
+import math
 from typing import NamedTuple
 
 import keras
 
-from .layers import Conv2D
+from .layers import Conv2D, StandardizedConv2D
 from .names import join
+from .style import Style
 
 
 class Conv(NamedTuple):
@@ -18,102 +15,154 @@ class Conv(NamedTuple):
 
     Attributes:
         kernel: Its size in pixels; a pair for (height, width).
+        stride: In pixels; a pair for (height, width).
         pad: ``"valid"`` none; ``"same"`` TensorFlow's; ``"explicit"`` half a kernel of zeros on every
             side, a layer of its own: the two differ when a stride meets an even size.
+        norm: Whether a norm follows a projection, where the block's order has one there.
     """
 
     filters: int
     kernel: int | tuple[int, int] = 1
-    stride: int = 1
+    stride: int | tuple[int, int] = 1
     groups: int = 1
     bias: bool = False
     pad: str = "valid"
+    dilation: int = 1
+    norm: bool = True
 
 
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """What all layers of one network share.
+class Pool(NamedTuple):
+    """The pool of a stem.
 
     Attributes:
-        data_format: ``"channels_last"`` or ``"channels_first"``; None becomes Keras' global setting.
-        dtype: Name of the dtype policy of every layer; None becomes Keras' global setting.
-        epsilon: Added to the variance in every batch normalisation.
+        kind: ``"max"`` or ``"average"``.
+        pad: As a convolution's (``"explicit"`` pads zeros), or ``"lowest"``: half a window of minus infinity
+            on every side, as PyTorch pads a maximum.
     """
 
-    data_format: str | None = None
-    dtype: str | None = None
-    epsilon: float = 1.001e-5
-
-    def __post_init__(self):
-        object.__setattr__(self, "data_format", _resolve_data_format(self.data_format))
-        object.__setattr__(self, "dtype", _resolve_dtype(self.dtype))
-
-    @property
-    def channel_axis(self) -> int:
-        return 3 if self.data_format == "channels_last" else 1
-
-    def spatial(self, name: str) -> dict:
-        """Keywords of a layer that looks at height and width."""
-        return {"data_format": self.data_format, "dtype": self.dtype, "name": name}
+    kind: str = "max"
+    size: int = 3
+    stride: int = 2
+    pad: str = "explicit"
 
 
-def _resolve_data_format(data_format: str | None) -> str:
-    if data_format is None:
-        return keras.config.image_data_format()
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            "data_format must be 'channels_last', 'channels_first' or None (Keras' global setting). "
-            f"Received: data_format={data_format!r}"
-        )
-    return data_format
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _resolve_dtype(dtype) -> str:
-    try:
-        policy = keras.dtype_policies.get(dtype)
-        if "float" in policy.compute_dtype:
-            return policy.name
-    except (ValueError, TypeError, AttributeError):
-        pass
-    raise ValueError(
-        "dtype must name a floating-point dtype policy of Keras, such as 'float32', 'mixed_bfloat16' or "
-        f"'mixed_float16', or be None (Keras' global setting). Received: dtype={dtype!r}"
-    )
-
-
-def convolve(x, conv: Conv, name: str, style: Style):
+def convolve(x, conv: Conv, name: str, style: Style, initializer=None):
     """``<name>_pad`` where the row asks for it, then ``<name>_conv``."""
     if conv.pad == "explicit":
-        height, width = (conv.kernel, conv.kernel) if isinstance(conv.kernel, int) else conv.kernel
-        x = zero_pad(x, (height // 2, width // 2), name, style)
-    return Conv2D(
+        x = zero_pad(x, tuple(conv.dilation * (side // 2) for side in pair(conv.kernel)), name, style)
+    layer = StandardizedConv2D if style.standardized else Conv2D
+    return layer(
         conv.filters,
         conv.kernel,
         strides=conv.stride,
         padding="same" if conv.pad == "same" else "valid",
+        dilation_rate=conv.dilation,
         groups=conv.groups,
         use_bias=conv.bias,
+        kernel_initializer=initializer or style.initializer(),
         **style.spatial(join(name, "conv")),
     )(x)
 
 
-def zero_pad(x, size: int | tuple[int, int], name: str, style: Style):
+def zero_pad(x, size, name: str, style: Style):
+    """Zeros around height and width: as many on both sides, or a pair for each."""
     return keras.layers.ZeroPadding2D(size, **style.spatial(join(name, "pad")))(x)
 
 
-def max_pool(x, size: int, stride: int, name: str, style: Style):
-    return keras.layers.MaxPooling2D(size, strides=stride, **style.spatial(join(name, "pool")))(x)
+def pad_channels(x, before: int, after: int, name: str, style: Style):
+    """New channels of zeros.
+
+    Keras' padding works on two neighbouring axes: told the other data format, one of them is the channels'.
+    """
+    last = style.data_format == "channels_last"
+    padding, other = (
+        (((0, 0), (before, after)), "channels_first")
+        if last
+        else (((before, after), (0, 0)), "channels_last")
+    )
+    return keras.layers.ZeroPadding2D(padding, **style.spatial(join(name, "pad")) | {"data_format": other})(x)
 
 
-def normalise(x, name: str, style: Style):
+def max_pool(x, size, stride, name: str, style: Style, padding: str = "valid"):
+    return keras.layers.MaxPooling2D(size, stride, padding, **style.spatial(join(name, "pool")))(x)
+
+
+def average_pool(x, size, stride, name: str, style: Style, padding: str = "valid"):
+    return keras.layers.AveragePooling2D(size, stride, padding, **style.spatial(join(name, "pool")))(x)
+
+
+def pool(x, row: Pool, name: str, style: Style):
+    """The pool that a row describes, in as many layers as its padding takes."""
+    if row.pad == "lowest":
+        # Without stride Keras' own padding is half a window on every side; the stride follows.
+        x = max_pool(x, row.size, 1, join(name, 1), style, "same")
+        return max_pool(x, 1, row.stride, join(name, 2), style)
+    if row.pad == "explicit":
+        x = zero_pad(x, row.size // 2, name, style)
+    take = max_pool if row.kind == "max" else average_pool
+    return take(x, row.size, row.stride, name, style, "same" if row.pad == "same" else "valid")
+
+
+def normalise(x, name: str, style: Style, scale: str = "ones"):
+    """``<name>_bn`` or, with group norm, ``<name>_gn``; ``scale`` is what its scale begins with."""
+    shared = {
+        "axis": style.channel_axis,
+        "epsilon": style.epsilon,
+        "gamma_initializer": scale,
+        "dtype": style.dtype,
+    }
+    if style.norm == "group":
+        groups = math.gcd(32, style.channels(x))
+        return keras.layers.GroupNormalization(groups, name=join(name, "gn"), **shared)(x)
     return keras.layers.BatchNormalization(
-        axis=style.channel_axis, epsilon=style.epsilon, dtype=style.dtype, name=join(name, "bn")
+        momentum=style.momentum,
+        synchronized=style.norm == "sync_batch",
+        name=join(name, "bn"),
+        **shared,
     )(x)
 
 
 def activate(x, name: str, style: Style):
-    """A rectifier called ``name``."""
-    return keras.layers.Activation("relu", dtype=style.dtype, name=name)(x)
+    """The style's activation, called ``name``."""
+    return keras.layers.Activation(style.activation, dtype=style.dtype, name=name)(x)
+
+
+def drop(x, rate: float, name: str, style: Style):
+    """``<name>_drop``, where there is something to drop."""
+    if not rate:
+        return x
+    name = join(name, "drop")
+    return keras.layers.Dropout(rate, seed=style.seed_of(name), dtype=style.dtype, name=name)(x)
+
+
+def drop_path(x, rate: float, name: str, style: Style):
+    """Drop a picture's whole branch: stochastic depth (Huang et al., arXiv:1603.09382, section 3)."""
+    if not rate:
+        return x
+    name = join(name, "path_drop")
+    return keras.layers.Dropout(
+        rate, noise_shape=(None, 1, 1, 1), seed=style.seed_of(name), dtype=style.dtype, name=name
+    )(x)
+
+
+def squeeze_excite(x, name: str, style: Style):
+    """Weigh the channels by what the whole picture says (Hu et al., arXiv:1709.01507, figure 2)."""
+    if not style.se_ratio:
+        return x
+    name = join(name, "se")
+    channels = style.channels(x)
+    squeezed = max(8, int(channels * style.se_ratio + 4) // 8 * 8)
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True, **style.spatial(join(name, "pool")))(x)
+    for slot, filters, function in ((1, squeezed, "relu"), (2, channels, "sigmoid")):
+        gate = Conv2D(
+            filters, 1, kernel_initializer=style.initializer(), **style.spatial(join(name, slot, "conv"))
+        )(gate)
+        gate = keras.layers.Activation(function, dtype=style.dtype, name=join(name, slot, function))(gate)
+    return keras.layers.Multiply(dtype=style.dtype, name=join(name, "out"))([x, gate])
 
 
 def add(shortcut, x, name: str, style: Style):

@@ -1,26 +1,45 @@
 """A stack repeats a block and places one stride: in the first block, or (V2) in the last.
 
 Every stack takes what its block takes; ``blocks`` is how many there are, ``stride1`` the one stride.
-The first block projects its shortcut, the others add their input.
+``shortcut`` names an option of the paper (`shortcuts.SHORTCUTS`), or is such a pair of functions: by default
+(B) the first block projects its shortcut and the others add their input. A pair of dilations changes where
+the stride would have been, and
+``drop_path_rate`` may be one number a block.
 """
 
+from collections.abc import Callable
+
 from .blocks import basic_block, block1, block2, block3
+from .parts import pair
+from .shortcuts import resolve_shortcut, where_needed
 
 
-def _repeat(block, x, filters, strides, name, **options):
-    for number, stride in enumerate(strides, 1):
+def _repeat(block: Callable, x, filters, places, name, shortcuts, drop_path_rate=0.0, **options):
+    """``places``: stride and dilation of each block. ``shortcuts``: the first block's and the others'."""
+    first, others = shortcuts
+    rates = drop_path_rate if isinstance(drop_path_rate, (tuple, list)) else [drop_path_rate] * len(places)
+    for number, ((stride, dilation), rate) in enumerate(zip(places, rates, strict=True), 1):
         x = block(
-            x, filters, stride=stride, conv_shortcut=number == 1, name=f"{name}_block{number}", **options
+            x,
+            filters,
+            stride=stride,
+            dilation=dilation,
+            conv_shortcut=first if number == 1 else others,
+            name=f"{name}_block{number}",
+            drop_path_rate=rate,
+            **options,
         )
     return x
 
 
-def _at_first(stride: int, blocks: int) -> list[int]:
-    return [stride] + [1] * (_at_least_one(blocks) - 1)
+def _at_first(stride: int, blocks: int, dilation) -> list[tuple]:
+    _, after = pair(dilation)
+    return [(stride, dilation)] + [(1, after)] * (_at_least_one(blocks) - 1)
 
 
-def _at_last(stride: int, blocks: int) -> list[int]:
-    return _at_first(stride, blocks)[::-1]
+def _at_last(stride: int, blocks: int, dilation) -> list[tuple]:
+    before, _ = pair(dilation)
+    return [(1, before)] * (_at_least_one(blocks) - 1) + [(stride, dilation)]
 
 
 def _at_least_one(blocks: int) -> int:
@@ -29,8 +48,8 @@ def _at_least_one(blocks: int) -> int:
     return blocks
 
 
-def basic_stack(x, filters, blocks, stride1=2, name=None, **style):
-    """``blocks`` times `basic_block`, the stride in the first.
+def basic_stack(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
+    """``blocks`` times `basic_block`, the stride in the first, which projects only where the shape changes.
 
     Args:
         x: Keras tensor, (N, H, W, C) or (N, C, H, W).
@@ -38,7 +57,8 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"basic_stack"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        dilation, **options: As `basic_block` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), filters).
@@ -49,10 +69,13 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, **style):
     >>> basic_stack(keras.Input((32, 32, 16)), 24, 2, name="conv2").shape
     (None, 16, 16, 24)
     """
-    return _repeat(basic_block, x, filters, _at_first(stride1, blocks), name or "basic_stack", **style)
+    changed, same = resolve_shortcut(shortcut)
+    places = _at_first(stride1, blocks, dilation)
+    ways = (changed and where_needed(changed, same), same)
+    return _repeat(basic_block, x, filters, places, name or "basic_stack", ways, **options)
 
 
-def stack1(x, filters, blocks, stride1=2, name=None, **style):
+def stack1(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block1` (ResNet v1), the stride in the first.
 
     Args:
@@ -61,7 +84,8 @@ def stack1(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"stack1"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        dilation, **options: As `block1` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
@@ -72,10 +96,11 @@ def stack1(x, filters, blocks, stride1=2, name=None, **style):
     >>> stack1(keras.Input((32, 32, 16)), 8, 3, name="conv2").shape
     (None, 16, 16, 32)
     """
-    return _repeat(block1, x, filters, _at_first(stride1, blocks), name or "stack1", **style)
+    places = _at_first(stride1, blocks, dilation)
+    return _repeat(block1, x, filters, places, name or "stack1", resolve_shortcut(shortcut), **options)
 
 
-def stack2(x, filters, blocks, stride1=2, name=None, **style):
+def stack2(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block2` (ResNet V2), the stride in the last.
 
     Args:
@@ -84,7 +109,8 @@ def stack2(x, filters, blocks, stride1=2, name=None, **style):
         blocks: How many blocks, at least 1.
         stride1: Stride of the last block.
         name: First part of every layer name; ``"stack2"`` when None.
-        **style: ``data_format``, ``dtype``, ``epsilon`` (of the norms), as `Style` has them.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        dilation, **options: As `block2` has them.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
@@ -95,10 +121,11 @@ def stack2(x, filters, blocks, stride1=2, name=None, **style):
     >>> stack2(keras.Input((32, 32, 16)), 8, 3, name="conv2").shape
     (None, 16, 16, 32)
     """
-    return _repeat(block2, x, filters, _at_last(stride1, blocks), name or "stack2", **style)
+    places = _at_last(stride1, blocks, dilation)
+    return _repeat(block2, x, filters, places, name or "stack2", resolve_shortcut(shortcut), **options)
 
 
-def stack3(x, filters, blocks, stride1=2, groups=32, name=None, **options):
+def stack3(x, filters, blocks, stride1=2, groups=32, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block3` (ResNeXt), the stride in the first.
 
     Args:
@@ -108,7 +135,8 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, **options):
         stride1: Stride of the first block.
         groups: Groups of every 3x3 convolution.
         name: First part of every layer name; ``"stack3"`` when None.
-        **options: ``expansion`` of `block3`; ``data_format``, ``dtype``, ``epsilon`` (of the norms).
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        dilation, **options: As `block3` has them, ``expansion`` too.
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), (64 // groups) * filters).
@@ -119,4 +147,6 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, **options):
     >>> stack3(keras.Input((32, 32, 16)), 64, 3, name="conv2").shape
     (None, 16, 16, 128)
     """
-    return _repeat(block3, x, filters, _at_first(stride1, blocks), name or "stack3", groups=groups, **options)
+    places = _at_first(stride1, blocks, dilation)
+    ways = resolve_shortcut(shortcut)
+    return _repeat(block3, x, filters, places, name or "stack3", ways, groups=groups, **options)

@@ -50,5 +50,11 @@ PRESETS: dict[str, Preset] = {
             std=tuple(255 * value for value in _IMAGENET_STD),
             source="keras-applications resnext; the mean and deviation of ImageNet's training pictures",
         ),
+        Preset(
+            "raw",
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            source="pixels as they are, for networks that normalise by themselves",
+        ),
     )
 }

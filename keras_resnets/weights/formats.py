@@ -14,7 +14,8 @@ import h5py
 import ml_dtypes
 import numpy as np
 
-Layers = dict[str, dict[str, np.ndarray]]
+Variables = dict[str, np.ndarray]
+Layers = dict[str, Variables]
 
 
 class WeightsError(ValueError):
@@ -66,6 +67,15 @@ def read(path: str | os.PathLike) -> Contents:
     raise WeightsError(
         f"{path}: {what}. Read are legacy Keras .h5, .weights.h5 and folders with a tfjs model.json"
     )
+
+
+def grouped(arrays: dict[str, np.ndarray]) -> Layers:
+    """``{"layer1.0.conv1.weight": array}`` as layers and their variables."""
+    layers: Layers = {}
+    for key, array in arrays.items():
+        layer, _, variable = key.rpartition(".")
+        layers.setdefault(layer, {})[variable] = array
+    return layers
 
 
 def _is_html(begin: bytes) -> bool:
@@ -126,6 +136,8 @@ def _read_keras3(path: Path, file: h5py.Group) -> Contents:
     named = True
     for place in sorted(file, key=by_number):
         group = _group(file, place)
+        if "seed_generator" in group:
+            continue  # a dropout's state, not a weight
         if "vars" not in group:
             raise WeightsError(f"layers/{place} is a model inside a model; save the inner one by itself")
         variables = _group(group, "vars")

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -52,20 +53,66 @@ def _other_classes(theirs: int, ours: int) -> str:
     return f"{theirs} classes against {ours}; pass new_head=True to load everything but the classifier"
 
 
-def load(model: keras.Model, contents: Contents, new_head: bool = False) -> LoadReport:
+STEM_MODES = ("sum", "mean", "tile", "zero", "copy:<i>")
+
+
+def check_stem(stem: str | None) -> None:
+    if stem is not None and stem not in STEM_MODES[:4] and not re.fullmatch(r"copy:\d+", str(stem)):
+        raise ValueError(
+            f"stem must be None or one of {', '.join(map(repr, STEM_MODES))}. Received: stem={stem!r}"
+        )
+
+
+def fit_channels(kernel: np.ndarray, channels: int, mode: str) -> np.ndarray:
+    """A first convolution's kernel (height, width, C, filters) for another number of input channels.
+
+    Args:
+        mode: ``"sum"`` gives every channel the same share of the sum of all C kernels, so that C equal bands
+            become one (or several) without any change; ``"mean"`` their mean; ``"tile"`` repeats the kernels
+            in turn, scaled by C / channels; ``"zero"`` and ``"copy:<i>"`` keep the kernels there are and give
+            every added channel zeros, or the kernel of channel i.
+
+    Raises:
+        WeightsError: Channels would be lost, or there is no channel i.
+    """
+    theirs = kernel.shape[2]
+    if mode in ("sum", "mean"):
+        share = kernel.sum(axis=2, keepdims=True) / (channels if mode == "sum" else theirs)
+        return np.repeat(share, channels, axis=2)
+    if mode == "tile":
+        return kernel[:, :, np.arange(channels) % theirs] * (theirs / channels)
+    if channels < theirs:
+        raise WeightsError(
+            f"stem={mode!r} adds channels; {theirs} cannot become {channels}: use 'sum' or 'mean'"
+        )
+    if mode == "zero":
+        return np.pad(kernel, ((0, 0), (0, 0), (0, channels - theirs), (0, 0)))
+    band = int(mode.removeprefix("copy:"))
+    if band >= theirs:
+        raise WeightsError(f"stem={mode!r}: the file's first convolution has channels 0 to {theirs - 1}")
+    added = np.repeat(kernel[:, :, band : band + 1], channels - theirs, axis=2)
+    return np.concatenate([kernel, added], axis=2)
+
+
+def load(
+    model: keras.Model, contents: Contents, new_head: bool = False, stem: str | None = None
+) -> LoadReport:
     """Load what a weights file holds into a network: all of it or nothing.
 
     Args:
         model: A network of this package (its layers are known by their names).
         contents: What `formats.read` read.
         new_head: Keep the network's fresh classifier, whatever the file's.
+        stem: How a first convolution of another number of channels is fitted (`fit_channels`).
 
     Raises:
         WeightsError: The file does not fit; the network is as it was.
     """
     try:
         arrays = _in_our_names(contents, model)
-        return _assign(model, arrays, new_head)
+        arrays, fitted = _fit_stem(arrays, model, stem)
+        report = _assign(model, arrays, new_head)
+        return dataclasses.replace(report, adapted=fitted + report.adapted)
     except WeightsError as error:
         raise WeightsError(f"{contents.path} ({contents.format}) into {model.name}: {error}") from None
 
@@ -102,7 +149,14 @@ def _in_our_names(contents: Contents, model: keras.Model) -> Layers:
 
 def _class_places(model: keras.Model) -> list[tuple[str, str]]:
     """(``conv2d_7``, the name of the eighth Conv2D), as Keras 3 counts layers in a file."""
-    kinds = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "Dense": "dense"}
+    kinds = {
+        "Conv2D": "conv2d",
+        "StandardizedConv2D": "standardized_conv2d",
+        "BatchNormalization": "batch_normalization",
+        "GroupNormalization": "group_normalization",
+        "Normalization": "normalization",
+        "Dense": "dense",
+    }
     seen, places = collections.Counter(), []
     for layer in model.layers:
         kind = kinds.get(type(layer).__name__)
@@ -146,6 +200,17 @@ def _number_to_name(layers: Layers, model: keras.Model) -> Layers:
     }
 
 
+def _fit_stem(arrays: Layers, model: keras.Model, stem: str | None) -> tuple[Layers, tuple[str, ...]]:
+    """The arrays with their first convolution fitted to the network's, and what was done."""
+    first = next((layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), None)
+    kernel = arrays.get(first.name, {}).get("kernel") if first else None
+    if stem is None or kernel is None or kernel.ndim != 4 or kernel.shape[2] == first.kernel.shape[2]:
+        return arrays, ()
+    theirs, ours = kernel.shape[2], first.kernel.shape[2]
+    fitted = arrays[first.name] | {"kernel": fit_channels(kernel, ours, stem).astype(kernel.dtype)}
+    return arrays | {first.name: fitted}, (f"{first.name}/kernel: {theirs} to {ours} channels ({stem})",)
+
+
 # --- compare, then assign -------------------------------------------------------------------------
 
 
@@ -175,7 +240,17 @@ def _assign(model: keras.Model, arrays: Layers, new_head: bool) -> LoadReport:
             pairs.append((variable, _cast(array, variable.dtype, f"{layer}/{name}")))
     for variable, array in pairs:
         variable.assign(array)
+    settle(model)
     return LoadReport(tuple(variables), tuple(adapted), new, tuple(skipped))
+
+
+def settle(model: keras.Model) -> None:
+    """Make what Keras derived from variables follow their new values."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
+    for layer in layers:
+        layer.finalize_state()
+    if layers:  # functions that were traced before hold the old values
+        model.train_function = model.test_function = model.predict_function = None
 
 
 def _cast(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
@@ -204,11 +279,21 @@ def _difference(layer: str, variables: dict, arrays: Layers) -> str | None:
         way_on = ""
         if layer == HEAD and "kernel" in theirs:
             way_on = f": {_other_classes(theirs['kernel'][-1], ours['kernel'][-1])}"
+        elif layer.startswith("conv1") and _differ_in_channels_alone(ours, theirs):
+            way_on = (
+                ": another number of input channels; pass stem='sum' (or 'mean', 'tile', 'zero', 'copy:<i>')"
+            )
         return f"{layer}: the file has {_shapes(theirs)}, the network {_shapes(ours)}{way_on}"
     for name, array in arrays[layer].items():
-        if array.dtype.kind != "f" and str(array.dtype) != "bfloat16":
+        whole = "int" in variables[layer][name].dtype and array.dtype.kind in "iu"
+        if array.dtype.kind != "f" and str(array.dtype) != "bfloat16" and not whole:
             return f"{layer}/{name}: the file has {array.dtype} numbers, not floating-point ones"
     return None
+
+
+def _differ_in_channels_alone(ours: dict, theirs: dict) -> bool:
+    a, b = ours.get("kernel", ()), theirs.get("kernel", ())
+    return len(a) == len(b) == 4 and a[:2] + a[3:] == b[:2] + b[3:]
 
 
 def _shapes(shapes: dict) -> str:

@@ -1,0 +1,195 @@
+"""Are these the networks of torchvision and timm? Copy their arrays in, compare every stage and the logits.
+
+    make parity                         # all, in an environment of its own; writes docs/parity.md
+    python benchmarks/parity.py resnet18 resnetv2_50
+
+A peer is built with random weights, its norms' statistics made random too; our network gets its arrays
+through the mapping that loads published files; both see the same pictures. Printed is, for each stage and the
+logits, the largest difference relative to the largest value. It must not exceed 1e-5.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import torch
+
+# PyPI's torchvision misses two operators in a torch built for CPUs only: declared here, called nowhere.
+_LIBRARY = torch.library.Library("torchvision", "DEF")
+for _name in ("nms", "qnms"):
+    _LIBRARY.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import timm
+import torchvision
+
+from keras_resnets import create
+from keras_resnets.weights import formats, loading
+
+TOLERANCE = 1e-5
+
+
+class Pair(NamedTuple):
+    key: str
+    library: str
+    name: str
+    output_stride: int = 32
+    size: int = 64
+
+
+def _torchvision(*names: tuple[str, str]) -> list[Pair]:
+    return [Pair(key, "torchvision", name) for key, name in names]
+
+
+def _timm(*names: tuple[str, str], output_stride: int = 32) -> list[Pair]:
+    return [Pair(key, "timm", name, output_stride) for key, name in names]
+
+
+_DILATED = (
+    ("resnet18", "resnet18"),
+    ("resnet50_v1_5", "resnet50"),
+    ("resnext50_32x4d", "resnext50_32x4d"),
+    ("resnet18_d", "resnet18d"),
+    ("resnet50_d", "resnet50d"),
+    ("se_resnet50", "seresnet50"),
+    ("resnetv2_18", "resnetv2_18"),
+    ("resnetv2_50", "resnetv2_50"),
+    ("bit_r50x1", "resnetv2_50x1_bit"),
+)
+
+PAIRS = [
+    *_torchvision(
+        ("resnet18", "resnet18"),
+        ("resnet34", "resnet34"),
+        ("resnet50_v1_5", "resnet50"),
+        ("resnet101_v1_5", "resnet101"),
+        ("resnet152_v1_5", "resnet152"),
+        ("resnext50_32x4d", "resnext50_32x4d"),
+        ("resnext101_32x8d", "resnext101_32x8d"),
+        ("resnext101_64x4d", "resnext101_64x4d"),
+        ("wide_resnet50_2", "wide_resnet50_2"),
+        ("wide_resnet101_2", "wide_resnet101_2"),
+    ),
+    *_timm(
+        ("resnet200_v1_5", "resnet200"),
+        ("resnext101_32x4d", "resnext101_32x4d"),
+        ("resnet18_d", "resnet18d"),
+        ("resnet34_d", "resnet34d"),
+        ("resnet50_d", "resnet50d"),
+        ("resnet101_d", "resnet101d"),
+        ("resnet152_d", "resnet152d"),
+        ("se_resnet50", "seresnet50"),
+        ("se_resnext50_32x4d", "seresnext50_32x4d"),
+        ("se_resnext101_32x4d", "seresnext101_32x4d"),
+        ("resnetv2_18", "resnetv2_18"),
+        ("resnetv2_34", "resnetv2_34"),
+        ("resnetv2_50", "resnetv2_50"),
+        ("resnetv2_101", "resnetv2_101"),
+        ("resnetv2_152", "resnetv2_152"),
+        ("bit_r50x1", "resnetv2_50x1_bit"),
+        ("bit_r101x1", "resnetv2_101x1_bit"),
+    ),
+    *_timm(*_DILATED, output_stride=16),
+    *_timm(*_DILATED, output_stride=8),
+]
+
+
+def build_peer(pair: Pair) -> torch.nn.Module:
+    if pair.library == "torchvision":
+        peer = getattr(torchvision.models, pair.name)(weights=None)
+    else:
+        options = {} if pair.output_stride == 32 else {"output_stride": pair.output_stride}
+        peer = timm.create_model(pair.name, pretrained=False, zero_init_last=False, **options)
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in peer.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.normal_(0, 0.1, generator=generator)
+        elif name.endswith("bias"):
+            tensor.normal_(0.5, 0.1, generator=generator)
+        elif name.endswith("running_var") or (name.endswith("weight") and tensor.ndim == 1):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif name.endswith("weight") and tensor.ndim == 4:
+            # Kernels of a size that keeps activations at theirs, whatever the library's own initialisation.
+            tensor.normal_(0, (1 / tensor[0].numel()) ** 0.5, generator=generator)
+    return peer.eval()
+
+
+def peer_outputs(peer: torch.nn.Module, images: np.ndarray) -> list[np.ndarray]:
+    """The end of each stage, then the logits, channels last."""
+    stages = [getattr(peer, f"layer{n}") for n in range(1, 5)] if hasattr(peer, "layer1") else peer.stages
+    seen = []
+    hooks = [stage.register_forward_hook(lambda *call: seen.append(call[-1])) for stage in stages]
+    with torch.no_grad():
+        logits = peer(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    for hook in hooks:
+        hook.remove()
+    return [tensor.numpy().transpose(0, 2, 3, 1) for tensor in seen] + [logits.numpy()]
+
+
+def our_outputs(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+    ends = {}
+    for layer in model.layers:
+        if layer.name.endswith("_out") and "_se_" not in layer.name:
+            ends[layer.name.split("_")[0]] = layer.output
+    outputs = keras.Model(model.input, [*ends.values(), model.output])(images)
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
+
+
+def compare(pair: Pair) -> list[float]:
+    """The relative difference at each stage and of the logits."""
+    peer = build_peer(pair)
+    arrays = {key: tensor.numpy() for key, tensor in peer.state_dict().items()}
+    model = create(
+        pair.key,
+        weights=None,
+        input_shape=(pair.size, pair.size, 3),
+        classifier_activation=None,
+        output_stride=pair.output_stride,
+    )
+    contents = formats.Contents(Path(pair.name), pair.library, formats.grouped(arrays))
+    loading.load(model, contents)
+    images = np.random.default_rng(0).normal(0, 1, (2, pair.size, pair.size, 3)).astype("float32")
+    differences = []
+    for ours, theirs in zip(our_outputs(model, images), peer_outputs(peer, images), strict=True):
+        assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+        differences.append(float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
+    keras.backend.clear_session()
+    return differences
+
+
+def main(keys: list[str]) -> int:
+    pairs = [pair for pair in PAIRS if not keys or pair.key in keys]
+    columns = ["network", "peer", "output stride", "conv2", "conv3", "conv4", "conv5", "logits"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    print(*columns, sep=", ")
+    worst = 0.0
+    for pair in pairs:
+        differences = compare(pair)
+        worst = max(worst, *differences)
+        row = [pair.key, f"{pair.library} {pair.name}", str(pair.output_stride)]
+        row += [f"{difference:.1e}" for difference in differences]
+        lines.append("| " + " | ".join(row) + " |")
+        print(*row, sep=", ", flush=True)
+    print(f"{len(pairs)} networks, largest relative difference {worst:.1e}, allowed {TOLERANCE:.0e}")
+    if not keys:
+        peers = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "keras"))
+        page = Path(__file__).parents[1] / "docs" / "parity.md"
+        page.parent.mkdir(exist_ok=True)
+        how = (
+            f"Made by `make parity` ({peers}, {keras.backend.backend()} backend).\n\n"
+            "Random arrays of the peer in both networks, float32, two pictures of 64x64: the largest "
+            "difference at the\nend of each stage and of the logits, relative to the largest value."
+        )
+        title = "# The same networks as torchvision's and timm's"
+        page.write_text("\n\n".join([title, how, "\n".join(lines)]) + "\n", encoding="utf-8")
+    return worst > TOLERANCE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
