@@ -54,6 +54,7 @@ PRESETS: dict[str, Preset] = {
             "raw",
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
+            resize=224,
             source="pixels as they are, for networks that normalise by themselves",
         ),
     )
