@@ -1,9 +1,11 @@
-"""What Keras does slowly: grouped convolution on TensorFlow.
+"""What Keras does slowly, or wrongly: grouped convolution on TensorFlow, and a bias in channels_first.
 
 Keras compiles every grouped convolution with XLA on TensorFlow, which has no fast gradient for it
-on the CPU and leaves an op in a SavedModel that TensorFlow Serving refuses by default. The layer here
-calls TensorFlow's own convolution. It is a Keras ``Conv2D`` in every other respect: the same
-configuration, the same weights, written to a ``.keras`` file as the stock layer.
+on the CPU and leaves an op in a SavedModel that TensorFlow Serving refuses by default; the layer here
+calls TensorFlow's own convolution. And in channels_first Keras 3.15.1 adds a bias along the width where
+a map is as wide as it has channels, because ``ops.add`` guesses the layout from the shape. The layer is
+a Keras ``Conv2D`` in every other respect: the same configuration, the same weights, written to a
+``.keras`` file as the stock layer.
 """
 
 import functools
@@ -38,12 +40,22 @@ def _native_gradient_works(dtype) -> bool:
 
 
 class Conv2D(keras.layers.Conv2D):
-    """``keras.layers.Conv2D`` whose groups run in TensorFlow's own kernel, forward and gradient."""
+    """``keras.layers.Conv2D`` whose groups run in TensorFlow's own kernel, and whose bias is a channel's."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # XLA loses to oneDNN on CPUs; GPUs and the other backends keep their compilers.
         self.supports_jit = not _on_tensorflow_cpu()
+
+    def call(self, inputs):
+        first = self.data_format == "channels_first"
+        if not (self.use_bias and first and keras.backend.backend() == "tensorflow"):
+            return super().call(inputs)
+        import tensorflow as tf
+
+        outputs = self.convolution_op(inputs, self.kernel)
+        outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias), "NCHW")
+        return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs, kernel):
         if self.groups == 1 or keras.backend.backend() != "tensorflow":

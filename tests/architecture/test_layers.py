@@ -42,6 +42,18 @@ def test_groups_are_convolutions_side_by_side(data_format, strides, padding, cha
     np.testing.assert_allclose(as_numpy(layer(images)), as_numpy(by_hand(images, layer)), atol=1e-5)
 
 
+@pytest.mark.parametrize("width", [7, 8])
+def test_a_bias_is_a_channel_s_at_every_width(width, chance):
+    """Keras adds it along the width where the map is as wide as it has channels."""
+    layer = Conv2D(8, 1, data_format="channels_first")
+    images = chance.normal(size=(2, 3, 5, width)).astype("float32")
+    layer.build(images.shape)
+    layer.bias.assign(chance.normal(size=8))
+    kernel, bias = map(as_numpy, layer.weights)
+    expected = np.einsum("nchw,cf->nfhw", images, kernel[0, 0]) + bias[:, None, None]
+    np.testing.assert_allclose(as_numpy(layer(images)), expected, rtol=1e-5, atol=1e-5)
+
+
 @tensorflow_only
 @pytest.mark.parametrize("native", [True, False])
 def test_the_gradient_is_that_of_the_definition(native, chance, monkeypatch):

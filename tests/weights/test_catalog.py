@@ -33,9 +33,9 @@ def test_hashes_and_addresses_are_those_of_keras(key):
         assert file.address == publisher.BASE_WEIGHTS_PATH + name
 
 
-def test_every_default_exists():
-    for row in VARIANTS.values():
-        assert (default_weight(row.key) is not None) == (row.weights == "imagenet")
+def test_every_published_weight_is_a_default():
+    for key in {weight.key for weight in WEIGHTS.values()}:
+        assert VARIANTS[key].weights == "imagenet"
 
 
 def test_without_a_top_the_smaller_file_comes_first():
