@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-real test-notebooks lint wheel clean
+.PHONY: demo test test-real test-notebooks parity lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -15,6 +15,9 @@ test-real: .venv/ready  ## truth: the real ImageNet weights (fetched once)
 
 test-notebooks: .venv/ready  ## run every notebook from a clean kernel
 	$(BIN)/python notebooks/execute.py --check
+
+parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our networks and compare
+	.venv-peers/bin/python benchmarks/parity.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -30,5 +33,13 @@ wheel: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable '.[demo,notebooks,test]'
 	touch $@
 
+# timm asks for a torchvision that asks for another torch; both are installed as they are.
+.venv-peers/ready: benchmarks/peers.txt setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade pip
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt --editable .
+	.venv-peers/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 timm==1.0.31
+	touch $@
+
 clean:
-	rm -rf .venv build dist out *.egg-info
+	rm -rf .venv .venv-peers build dist out *.egg-info

@@ -34,7 +34,16 @@ def a_gpu():
 
 pytestmark = pytest.mark.gpu
 
-KEYS = ["resnet50", "resnet50v2", "resnext50"]
+KEYS = [
+    "resnet18",
+    "resnet50",
+    "resnet50v2",
+    "resnext50_32x4d",
+    "resnet50_d",
+    "se_resnet50",
+    "resnetv2_50",
+    "bit_r50x1",
+]
 
 
 def images_for(model, chance):
