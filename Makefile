@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-real test-notebooks parity lint wheel clean
+.PHONY: demo test test-slow test-real test-notebooks parity lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -12,6 +12,9 @@ test: .venv/ready  ## all that needs neither network nor weights
 
 test-real: .venv/ready  ## truth: the real ImageNet weights (fetched once)
 	$(BIN)/python -m pytest -q -m real tests
+
+test-slow: .venv/ready  ## every architecture through every format: about an hour
+	$(BIN)/python -m pytest -q -n 2 -m slow tests
 
 test-notebooks: .venv/ready  ## run every notebook from a clean kernel
 	$(BIN)/python notebooks/execute.py --check

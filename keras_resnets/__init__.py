@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from .architecture.stacks import stack3 as stack3
     from .bundle import Bundle as Bundle
     from .evaluation import evaluate as evaluate
+    from .files import Inspection as Inspection
+    from .files import convert as convert
+    from .files import from_weights as from_weights
+    from .files import inspect_weights as inspect_weights
+    from .files import save_weights as save_weights
     from .images.labels import decode_predictions as decode_predictions
     from .inspection import feature_info as feature_info
     from .matlab import adapt as adapt
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
     from .models import load_weights as load_weights
     from .models import preprocess as preprocess
     from .models import preset_of as preset_of
-    from .models import save_weights as save_weights
     from .predictor import Prediction as Prediction
     from .predictor import Predictor as Predictor
     from .registry import describe as describe
@@ -41,7 +45,10 @@ if TYPE_CHECKING:
     from .serving import export as export
     from .training import Run as Run
     from .training import fine_tune as fine_tune
+    from .verification import verify as verify
+    from .weights.formats import WeightsError as WeightsError
     from .weights.loading import LoadReport as LoadReport
+    from .weights.sources import SourceError as SourceError
     from .zoo import BiT_R50x1 as BiT_R50x1
     from .zoo import BiT_R101x1 as BiT_R101x1
     from .zoo import PreResNet164 as PreResNet164
@@ -142,18 +149,21 @@ _PLACES = {
         "ResNet",
         "create",
         "load_weights",
-        "save_weights",
         "preprocess",
         "preset_of",
     ),
+    "files": ("Inspection", "convert", "from_weights", "inspect_weights", "save_weights"),
     "inspection": ("feature_info",),
     "matlab": ("adapt", "network_depth", "residual_network"),
     "registry": ("describe", "list_models"),
+    "weights.formats": ("WeightsError",),
     "weights.loading": ("LoadReport",),
+    "weights.sources": ("SourceError",),
     "images.labels": ("decode_predictions",),
     "bundle": ("Bundle",),
     "predictor": ("Prediction", "Predictor"),
     "evaluation": ("evaluate",),
+    "verification": ("verify",),
     "training": ("Run", "fine_tune"),
     "serving": ("export",),
 }

@@ -90,7 +90,7 @@ class Bundle:
             "format": FORMAT,
             "key": origin.key,
             "options": _plain(origin.options),
-            "preset": self.preset.name,
+            "preset": dataclasses.asdict(self.preset),
             "classes": len(self.labels),
             "class_ids": [label.id for label in self.labels],
             "weights": origin.weight,
@@ -130,7 +130,7 @@ class Bundle:
             number = notes.pop("format")
             if number != FORMAT:
                 raise ValueError(f"{path} has bundle format {number}; this version reads {FORMAT}. Update it")
-            key, options, preset = notes.pop("key"), notes.pop("options"), PRESETS[notes.pop("preset")]
+            key, options, preset = notes.pop("key"), notes.pop("options"), _preset(notes.pop("preset"))
             ids, names = (
                 notes.pop("class_ids"),
                 (path / "labels.txt").read_text(encoding="utf-8").splitlines(),
@@ -143,6 +143,13 @@ class Bundle:
         model = rebuild(key, options)
         models.load_weights(model, path / "model.weights.h5")
         return cls(model, preset, labels, notes, rows)
+
+
+def _preset(kept: dict | str) -> Preset:
+    """The preset as `save` wrote it; the first bundles kept its name only."""
+    if isinstance(kept, str):
+        return PRESETS[kept]
+    return Preset(**kept | {name: tuple(kept[name]) for name in ("mean", "std")})
 
 
 def rebuild(key: str, options: dict) -> keras.Model:
@@ -162,7 +169,7 @@ def check_can_be_saved(model: keras.Model, path: Path) -> None:
             f"only a model made by create() or a constructor, without input_tensor, can be bundled. "
             f"Received: {model.name!r}"
         )
-    _plain(options)
+    json.dumps(_plain(options))
 
 
 def _plain(options: dict) -> dict:

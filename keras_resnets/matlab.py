@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from .architecture.blocks import after_add, post_activation
-from .architecture.network import Head, Plan, Stem, assemble, is_whole_number
+from .architecture.network import Head, Plan, Stem, assemble, check_name
 from .architecture.parts import Conv, Pool, pair
 from .architecture.shortcuts import identity, projection, where_needed
 from .architecture.stacks import basic_stack, stack1
-from .architecture.style import Style
+from .architecture.style import Style, is_whole_number
 from .inspection import NORMALIZATIONS, normalization_of
 from .models import register
 from .weights.loading import settle
@@ -83,14 +83,17 @@ def residual_network(
     >>> model.input_shape, model.output_shape, network_depth((2, 2), bottleneck=False)
     ((None, 32, 32, 1), (None, 10), 10)
     """
-    options = {name: value for name, value in locals().items() if name not in ("input_size", "num_classes")}
+    options = {
+        option: value for option, value in locals().items() if option not in ("input_size", "num_classes")
+    }
+    check_name(name)
     for argument, allowed in (
         ("initial_pooling_layer", _POOLS),
         ("residual_block_type", _FOLDS),
         ("bottleneck_type", _STACKS),
         ("normalization", NORMALIZATIONS),
     ):
-        if options[argument] not in allowed:
+        if not isinstance(options[argument], str) or options[argument] not in allowed:
             raise ValueError(
                 f"{argument} must be one of {', '.join(map(repr, allowed))}. "
                 f"Received: {argument}={options[argument]!r}"
@@ -182,8 +185,13 @@ def adapt(model: keras.Model, data) -> None:
             f"{model.name!r} has no normalisation to adapt; networks of residual_network() have one. "
             "Others take pictures that preprocess() made ready"
         )
-    if isinstance(data, np.ndarray) and data.ndim == 3 and model.input_shape[layer.axis[0]] == 1:
-        data = np.expand_dims(data, layer.axis[0])
+    if isinstance(data, np.ndarray):
+        if data.ndim == 3 and model.input_shape[layer.axis[0]] == 1:
+            data = np.expand_dims(data, layer.axis[0])
+        if data.ndim != 4:
+            raise ValueError(
+                f"data must be images as the model takes them, {model.input_shape}. Received: {data.shape}"
+            )
     layer.adapt(data)
     if layer.name == "zerocenter":
         layer.adapt_variance.assign(np.ones(layer.adapt_variance.shape))

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from .architecture.network import (
     Plan,
     assemble,
     channels_of,
+    check_name,
     cut,
     keras_stem,
     resolve_input_shape,
@@ -21,14 +23,15 @@ from .architecture.network import (
 from .architecture.shortcuts import resolve_shortcut
 from .architecture.style import Style, check_rate
 from .architecture.variants import VARIANTS, Variant
+from .identification import identify, is_of
 from .images.labels import Label, imagenet_labels, numbered
 from .images.preprocessing import normalise
-from .images.presets import PRESETS, Preset
-from .inspection import has_classifier, normalization_of
+from .images.presets import PRESETS, Preset, fitted
+from .inspection import data_format_of, has_classifier, normalization_of
 from .registry import variant, weight_named
-from .weights import formats, loading, sources
-from .weights.catalog import WEIGHTS, Weight, default_weight
-from .weights.formats import Contents
+from .weights import formats, loading, mapping, sources
+from .weights.catalog import WEIGHTS, PublishedFile, Weight, default_weight
+from .weights.formats import Contents, WeightsError
 from .weights.loading import LoadReport
 
 # --- models ---------------------------------------------------------------------------------------
@@ -42,33 +45,30 @@ class Origin:
         key: Its architecture, where that is known.
         weight: ``key.tag`` of the published weights it got.
         options: What `create` needs to build it again; None where that cannot be done.
+        stem: How the weights were fitted to another number of input channels.
+        swapped: Whether the first convolution was turned from RGB to BGR, or back.
     """
 
     key: str | None = None
     weight: str | None = None
     options: dict | None = None
+    stem: str | None = None
+    swapped: bool = False
 
 
 _ORIGINS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def origin_of(model: keras.Model) -> Origin:
-    """Where a model came from. One read from a file is known by its name, if it has that row's stages."""
+    """Where a model came from. One read from a file is known by its name, if it has that row's layers."""
     if model in _ORIGINS:
         return _ORIGINS[model]
-    row = VARIANTS.get(model.name)
-    names = {layer.name for layer in model.layers}
-    if row and all(
-        f"conv{stage}_block{blocks}_out" in names and f"conv{stage}_block{blocks + 1}_out" not in names
-        for stage, blocks in enumerate(row.blocks, 2)
-    ):
-        return Origin(row.key)
-    return Origin()
+    return Origin(model.name) if model.name in VARIANTS and is_of(model, model.name) else Origin()
 
 
-def register(model: keras.Model, key: str, options: dict | None, weight: str | None = None) -> None:
+def register(model: keras.Model, key: str | None, options: dict | None) -> None:
     """Remember how a model came about."""
-    _ORIGINS[model] = Origin(key, weight, options)
+    _ORIGINS[model] = Origin(key, None, options)
 
 
 def ResNet(
@@ -89,7 +89,12 @@ def ResNet(
     data_format=None,
     dtype=None,
     new_head=False,
-    **style,
+    dropout_rate=0.0,
+    activation="relu",
+    norm="batch",
+    epsilon=1.001e-5,
+    kernel_initializer="glorot_uniform",
+    seed=None,
 ):
     """Build a residual network from a function that builds its stages.
 
@@ -116,7 +121,8 @@ def ResNet(
         data_format: ``"channels_last"``, ``"channels_first"``, or None for Keras' global setting.
         dtype: Dtype policy of every layer; None for Keras' global setting.
         new_head: Load everything but the classifier, which stays random.
-        **style: Other fields of `Style` for stem and head: ``activation``, ``norm``, ``epsilon``...
+        dropout_rate: Share of values dropped before the classifier.
+        activation, norm, epsilon, kernel_initializer, seed: Of stem and head, as `Style` has them.
 
     Returns:
         A functional ``keras.Model`` from float32 images (N, H, W, C), preprocessed, to (N, classes)
@@ -138,34 +144,97 @@ def ResNet(
     (None, 7)
     """
     name = model_name or name
-    _check_name(name)
+    check_name(name)
     if not callable(stack_fn):
         raise ValueError(f"stack_fn must be a function of a tensor. Received: stack_fn={stack_fn!r}")
-    style = Style(data_format, dtype, **style)
-    head = Head(bool(include_top), pooling, classes, classifier_activation)
+    style = Style(
+        data_format,
+        dtype,
+        norm,
+        epsilon,
+        activation=activation,
+        kernel_initializer=kernel_initializer,
+        seed=seed,
+    )
+    head = Head(bool(include_top), pooling, classes, classifier_activation, dropout_rate)
     shape = resolve_input_shape(input_shape, input_tensor, head.include_top, style.data_format, Input())
     stem = keras_stem(use_bias)
     plan = Plan(name, stem, stack_fn, preact, head, style, shape, input_tensor)
-    return _build(plan, weights, weights_name or name, new_head, None)
+    return _build(plan, weights, weights_name or name, new_head)
 
 
-def _build(plan: Plan, weights, key: str, new_head: bool, stem: str | None) -> keras.Model:
-    """Settle the weights, read them, build the network, load them: each step only when the last one held."""
+def _build(
+    plan: Plan, weights, key: str, new_head: bool, stem: str | None = None, row: Variant | None = None
+) -> keras.Model:
+    """Settle the weights, read them, build the network, load them: each step only when the last one held.
+
+    Args:
+        key: Whose weights ``"imagenet"`` means.
+        row: The architecture, where the plan is that of a row.
+    """
     source = _resolve_weights(weights, key)
     _check_weights(source, plan, new_head, stem)
     keep_head = plan.head.include_top and not new_head
     contents = None if source is None else _read(source, keep_head)
-    if contents and keep_head:
-        loading.check_classes(contents, plan.head.classes)
+    if contents:
+        if keep_head:
+            loading.check_classes(contents, plan.head.classes)
+        _check_architecture(contents, row)
     model = assemble(plan)
+    register(model, key if key in VARIANTS else None, None)
     if contents:
         network = model
         if plan.input_tensor is not None:  # what comes before it is the user's, and not in the file
             network = keras.Model(plan.input_tensor, model.output, name=plan.name)
-        loading.load(network, contents, new_head, stem)
-    tag = source.name if isinstance(source, Weight) else None
-    _ORIGINS[model] = Origin(key if key in VARIANTS else None, tag)
+        swap = _needs_swap(source, plan, stem)
+        _load(network, contents, new_head, stem, swap)
+        tag = source.name if isinstance(source, Weight) else None
+        _ORIGINS[model] = dataclasses.replace(origin_of(model), weight=tag, stem=stem, swapped=swap)
     return model
+
+
+def _needs_swap(source, plan: Plan, stem: str | None) -> bool:
+    """Whether weights of BGR pictures are turned first: `stem` speaks of channels as RGB has them."""
+    channels = channels_of(plan.input_shape, plan.style.data_format)
+    return (
+        stem is not None
+        and channels != 3
+        and isinstance(source, Weight)
+        and PRESETS[source.preset].order == "bgr"
+    )
+
+
+def _load(model: keras.Model, contents: Contents, new_head: bool, stem, swap: bool) -> LoadReport:
+    try:
+        return loading.load(model, contents, new_head, stem, swap)
+    except WeightsError as error:
+        raise WeightsError(f"{error}{_what_fits(contents)}") from None
+
+
+def _check_architecture(contents: Contents, row: Variant | None) -> None:
+    """Refuse, before a network is built, the file of another dialect or of another depth."""
+    layers, publisher = mapping.in_our_names(contents)
+    if row is None or publisher is None:
+        return
+    if publisher.dialects is not None and row.dialect not in publisher.dialects:
+        raise WeightsError(
+            f"{contents.path} ({contents.format}): {publisher.name} belong to networks of the dialect "
+            f"{' or '.join(publisher.dialects)}; {row.key} is of the dialect {row.dialect}{_what_fits(contents)}"
+        )
+    blocks = mapping.blocks_of(layers)
+    if blocks and blocks != row.blocks[: len(blocks)]:
+        raise WeightsError(
+            f"{contents.path} ({contents.format}): the file has {blocks} blocks a stage, {row.key} {row.blocks}"
+            f"{_what_fits(contents)}"
+        )
+
+
+def _what_fits(contents: Contents) -> str:
+    """The architecture that a file is of, as a piece of an error message."""
+    identity = identify(contents)
+    if identity.fits:
+        return f"; the file fits {' or '.join((identity.key, *identity.also))}"
+    return f"; nearest to it is {identity.key}" if identity.key else ""
 
 
 def create(
@@ -213,25 +282,34 @@ def create(
     """
     row = variant(key)
     name = row.key if name is None else name
-    _check_name(name)
+    check_name(name)
     shortcut = row.shortcut if shortcut is None else shortcut
     resolve_shortcut(shortcut)
     _check_output_stride(output_stride, row)
     check_rate("drop_path_rate", drop_path_rate)
     check_rate("dropout_rate", dropout_rate)
+    if shortcut == "none" and (zero_init_residual or drop_path_rate):
+        raise ValueError(
+            "a plain network cannot do without its branches: shortcut='none' goes with neither "
+            f"zero_init_residual nor drop_path_rate. Received: zero_init_residual={zero_init_residual}, "
+            f"drop_path_rate={drop_path_rate}"
+        )
     ends = _resolve_features(features, pooling, row)
+    if dropout_rate and not row.dropout_in_blocks and (ends or not include_top):
+        raise ValueError(
+            f"dropout_rate of {row.key} is before the classifier, and there is none. "
+            f"Received: dropout_rate={dropout_rate}"
+        )
     chosen = {
         "norm": norm,
         "kernel_initializer": kernel_initializer,
         "se_ratio": se_ratio,
-        "activation": activation,
         "seed": seed,
         "zero_init_residual": bool(zero_init_residual) or None,
         "dropout_rate": dropout_rate if row.dropout_in_blocks else None,
     }
-    style = Style(
-        data_format, dtype, **row.style | {name: value for name, value in chosen.items() if value is not None}
-    )
+    chosen = {option: value for option, value in chosen.items() if value is not None}
+    style = Style(data_format, dtype, activation=activation, **row.style | chosen)
     head = Head(
         bool(include_top) and not ends,
         pooling,
@@ -244,7 +322,8 @@ def create(
     )
     stack_fn = row.stack_fn(style, shortcut, output_stride, drop_path_rate)
     plan = Plan(name, row.stem, stack_fn, row.preact, head, style, shape, input_tensor)
-    model = _build(plan, row.weights if weights == "default" else weights, row.key, new_head, stem)
+    weights = row.weights if weights == "default" else weights
+    model = _build(plan, weights, row.key, new_head, stem, row)
     options = {
         "include_top": head.include_top,
         "input_shape": shape,
@@ -255,18 +334,21 @@ def create(
         "data_format": style.data_format,
         "dtype": style.dtype,
         "shortcut": shortcut,
-        "output_stride": output_stride,
-        "drop_path_rate": drop_path_rate,
-        "dropout_rate": dropout_rate,
-        "se_ratio": style.se_ratio,
+        "output_stride": int(output_stride),
+        "drop_path_rate": float(drop_path_rate),
+        "dropout_rate": float(dropout_rate),
+        "se_ratio": style.se_ratio and float(style.se_ratio),
+        "zero_init_residual": style.zero_init_residual,
         "activation": style.activation,
         "norm": style.norm,
+        "kernel_initializer": style.kernel_initializer,
+        "seed": None if style.seed is None else int(style.seed),
     }
-    tag = origin_of(model).weight
-    if ends:
-        model = cut(model, ends)
     # Layers before ``input_tensor`` are not ours to build again.
-    register(model, row.key, options if input_tensor is None and not ends else None, tag)
+    again = options if input_tensor is None and not ends else None
+    origin = dataclasses.replace(origin_of(model), options=again)
+    model = cut(model, ends) if ends else model
+    _ORIGINS[model] = origin
     return model
 
 
@@ -285,7 +367,9 @@ def _resolve_features(features, pooling, row: Variant) -> dict[str, str] | None:
     if features is None:
         return None
     known = row.feature_layers()
-    stages = (features,) if isinstance(features, str) else tuple(features)
+    stages = (
+        (features,) if isinstance(features, str) or not isinstance(features, Iterable) else tuple(features)
+    )
     if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(known):
         raise ValueError(
             f"features of {row.key} must be some of {', '.join(map(repr, known))}, each once. "
@@ -296,31 +380,42 @@ def _resolve_features(features, pooling, row: Variant) -> dict[str, str] | None:
     return {stage: known[stage] for stage in stages}
 
 
-def _resolve_weights(weights, key: str) -> Weight | Path | None:
-    """What the argument means: a row of the catalogue, a file, or None."""
+def _resolve_weights(weights, key: str, sha256: str | None = None) -> Weight | PublishedFile | Path | None:
+    """What the argument means: a row of the catalogue, an address, a file, or None."""
     if weights is None:
         return None
     if isinstance(weights, (str, os.PathLike)):
-        if weights == "imagenet" and (found := default_weight(key)):
+        if found := _published(key, weights):
             return found
-        if weights in WEIGHTS and WEIGHTS[weights].key == key:
-            return WEIGHTS[weights]
+        if isinstance(weights, str) and sources.is_address(weights):
+            return sources.parse_address(weights, sha256)
         with contextlib.suppress(OSError):  # a text longer than a file's name may be
-            if weights and Path(weights).exists():
+            beside = f"{weights}.index"  # a TensorFlow checkpoint is called by what its files begin with
+            if weights and (Path(weights).exists() or Path(beside).exists()):
                 return Path(weights)
-    tags = [weight.name for weight in WEIGHTS.values() if weight.key == key]
-    allowed = ["None", *(["'imagenet'"] if tags else []), *map(repr, tags), "the path of an existing file"]
-    raise ValueError(f"weights of {key} must be {', '.join(allowed)}. Received: weights={weights!r}")
+    rows = [weight for weight in WEIGHTS.values() if weight.key == key]
+    names = dict.fromkeys([weight.data for weight in rows] + [weight.name for weight in rows])
+    allowed = ["None", *map(repr, names), "the path of an existing file"]
+    raise ValueError(
+        f"weights of {key} must be {', '.join(allowed)}, an https:// or an hf:// address. "
+        f"Received: weights={weights!r}"
+    )
 
 
-def _read(source: Weight | Path, include_top: bool) -> Contents:
-    path = sources.resolve(source, include_top) if isinstance(source, Weight) else source
-    return formats.read(path)
+def _published(key: str, name) -> Weight | None:
+    """A row of the catalogue for this architecture: ``key.tag``, or the data of its default."""
+    if found := default_weight(key, name):
+        return found
+    found = WEIGHTS.get(name) if isinstance(name, str) else None
+    return found if found and found.key == key else None
 
 
-def _check_name(name) -> None:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise ValueError(f"name must be a text without '/'. Received: name={name!r}")
+def _read(source: Weight | PublishedFile | Path, include_top: bool) -> Contents:
+    if isinstance(source, Weight):
+        source = sources.resolve(source, include_top)
+    elif isinstance(source, PublishedFile):
+        source = sources.fetch(source)
+    return formats.read(source)
 
 
 def _check_weights(source: Weight | Path | None, plan: Plan, new_head: bool, stem: str | None) -> None:
@@ -328,9 +423,10 @@ def _check_weights(source: Weight | Path | None, plan: Plan, new_head: bool, ste
     head, channels = plan.head, channels_of(plan.input_shape, plan.style.data_format)
     if new_head and not head.include_top:
         raise ValueError("new_head=True needs include_top=True: without a top there is no head to renew")
-    loading.check_stem(stem)
+    loading.check_stem(stem, 3 if isinstance(source, Weight) else None, channels)
     if source is None:
         return
+    _check_licence(source, allow_noncommercial=False)
     if isinstance(source, Weight) and channels != 3 and stem is None:
         raise ValueError(
             f"{source.name} was trained on 3 channels; pass weights=None, or to fit its first convolution "
@@ -350,21 +446,37 @@ def _check_weights(source: Weight | Path | None, plan: Plan, new_head: bool, ste
         )
 
 
-def load_weights(model: keras.Model, source, new_head: bool = False) -> LoadReport:
+def load_weights(
+    model: keras.Model,
+    source,
+    new_head: bool = False,
+    *,
+    stem: str | None = None,
+    swap_channels: bool = False,
+    sha256: str | None = None,
+    allow_noncommercial: bool = False,
+) -> LoadReport:
     """Load weights into a network: all of them or none.
 
     Args:
         model: A network of this package.
-        source: ``"imagenet"``, ``"key.tag"``, or the path of a legacy Keras ``.h5``, a ``.weights.h5``
-            or a folder with a tfjs ``model.json``.
+        source: ``"imagenet"``, ``"key.tag"``, the path of a file or folder in any format that
+            `inspect_weights` knows, ``https://...`` or ``hf://owner/repo[/file][@revision]``. Whose names the
+            file uses is told from itself.
         new_head: Load everything but the classifier.
+        stem: How a first convolution of another number of channels is fitted: ``"sum"``, ``"mean"``,
+            ``"tile"``, ``"zero"`` or ``"copy:<i>"``.
+        swap_channels: Turn the first convolution from BGR to RGB, or back; `preset_of` follows.
+        sha256: The file's hash, compared before anything is read. An ``https://`` address needs it.
+        allow_noncommercial: Take published weights whose licence forbids commercial use.
 
     Returns:
         What became of every layer.
 
     Raises:
-        ValueError: ``source`` names nothing.
+        ValueError: ``source`` names nothing, or its licence was not accepted.
         WeightsError: The file cannot be read or does not fit; the model is as it was.
+        SourceError: It could not be fetched.
 
     Example:
 
@@ -375,31 +487,28 @@ def load_weights(model: keras.Model, source, new_head: bool = False) -> LoadRepo
     >>> load_weights(ResNet50(weights=None, classes=10), path, new_head=True).new
     ('predictions',)
     """
-    found = _resolve_weights(source, origin_of(model).key or model.name)
+    loading.check_stem(stem)
+    origin = origin_of(model)
+    found = _resolve_weights(source, origin.key or model.name, sha256)
     if found is None:
         raise ValueError("source must name weights. Received: source=None")
-    report = loading.load(model, _read(found, has_classifier(model) and not new_head), new_head)
-    if isinstance(found, Weight):
-        _ORIGINS[model] = dataclasses.replace(origin_of(model), weight=found.name)
+    _check_licence(found, allow_noncommercial)
+    if isinstance(found, Path) and sha256 and sources.sha256(found) != sha256:
+        raise WeightsError(f"{found} does not have the hash {sha256}: it is damaged, or another file")
+    contents = _read(found, has_classifier(model) and not new_head)
+    _check_architecture(contents, VARIANTS.get(origin.key) if origin.options else None)
+    report = _load(model, contents, new_head, stem, swap_channels)
+    tag = found.name if isinstance(found, Weight) else None
+    _ORIGINS[model] = dataclasses.replace(origin, weight=tag, stem=stem, swapped=swap_channels)
     return report
 
 
-def save_weights(model: keras.Model, path) -> None:
-    """Write a model's weights as a Keras 3 ``.weights.h5``, which stock Keras reads too.
-
-    Args:
-        path: Ends in ``.weights.h5``. Written beside its place first, then renamed.
-
-    Raises:
-        ValueError: Another ending.
-
-    Example:
-
-    >>> import tempfile
-    >>> from keras_resnets import ResNet50, save_weights
-    >>> save_weights(ResNet50(weights=None), tempfile.mkdtemp() + "/mine.weights.h5")
-    """
-    loading.save(model, path)
+def _check_licence(source, allow_noncommercial: bool) -> None:
+    if isinstance(source, Weight) and not source.commercial and not allow_noncommercial:
+        raise ValueError(
+            f"{source.name} may not be used commercially ({source.files[0].licence}); where that is no "
+            f"hindrance: load_weights(model, {source.name!r}, allow_noncommercial=True)"
+        )
 
 
 # --- pictures for a model -------------------------------------------------------------------------
@@ -427,15 +536,19 @@ def preset_of(model_or_tag: keras.Model | str) -> Preset:
     if normalization_of(model_or_tag):
         return PRESETS["raw"]
     origin = origin_of(model_or_tag)
-    if origin.key and not origin.weight and not default_weight(origin.key):
-        return PRESETS["torch"]  # trained from random weights, any will do
     name = origin.weight or origin.key
     if name is None:
         raise ValueError(
             f"the model {model_or_tag.name!r} does not say which weights it has; "
-            f"pass their name instead, one of {', '.join(WEIGHTS)}"
+            f"pass their name instead, such as {next(iter(WEIGHTS))!r}"
         )
-    return preset_of(name)
+    unpublished = not origin.weight and not default_weight(origin.key)
+    # Trained from random weights any preprocessing will do.
+    plain = PRESETS["torch" if unpublished else weight_named(name).preset]
+    if not origin.stem and not origin.swapped:
+        return plain
+    channels = channels_of(model_or_tag.input_shape[1:], data_format_of(model_or_tag))
+    return fitted(plain, channels, origin.stem, origin.swapped)
 
 
 def labels_of(model: keras.Model) -> tuple[Label, ...]:

@@ -5,6 +5,7 @@ import fnmatch
 import re
 
 from .architecture.variants import VARIANTS, Variant
+from .images.presets import PRESETS
 from .weights import sources
 from .weights.catalog import WEIGHTS, Weight, default_weight
 
@@ -43,6 +44,7 @@ def describe(name: str) -> dict:
     return {
         "key": row.key,
         "constructor": row.constructor or f'create("{row.key}")',
+        "dialect": row.dialect,
         "source": row.source,
         "blocks": row.blocks,
         "trainable parameters": row.parameters,
@@ -54,10 +56,13 @@ def describe(name: str) -> dict:
             {
                 "name": weight.name,
                 "preset": weight.preset,
+                "preprocessing": str(PRESETS[weight.preset]),
+                "data": weight.data,
                 "classes": weight.classes,
                 "published top-1": weight.top1,
                 "published top-5": weight.top5,
                 "tested": weight.tested,
+                "commercial use": weight.commercial,
                 "files": [(file.address, file.hash, file.size, file.licence) for file in weight.files],
                 "at hand": sources.cached(weight) is not None,
             }
@@ -69,7 +74,7 @@ def describe(name: str) -> dict:
 def variant(name: str) -> Variant:
     """The row of an architecture, by key or constructor's name."""
     by_name = VARIANTS | {row.constructor: row for row in VARIANTS.values() if row.constructor}
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         raise ValueError(f"unknown architecture {name!r}{nearest(name, by_name)}; see list_models()")
     return by_name[name]
 
@@ -97,11 +102,14 @@ def nearest(name: str, known) -> str:
         pairs = ((part(name), part(other)) for part in (letters, parts))
         return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
-    likeness = {other: ratio(other) for other in known}
-    # Of equally near ones the first in the table; a constructor says no more than its key.
+    # Names that hold the whole word come first, then the likest; of equals the first in the table.
+    likeness = {other: (letters(name) in letters(other), ratio(other)) for other in known}
     close, seen = [], set()
     for other in sorted(likeness, key=likeness.get, reverse=True):
-        if likeness[other] >= 0.5 and letters(other) not in seen:
+        holds, near = likeness[other]
+        if (holds or near >= 0.5) and letters(other) not in seen:  # a constructor says no more than its key
             seen.add(letters(other))
             close.append(other)
-    return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+    more = sum(holds for holds, _ in likeness.values())
+    rest = f", or another of list_models({str(name)!r})" if more > 3 else ""
+    return f"; did you mean {' or '.join(close[:3])}{rest}?" if close else ""

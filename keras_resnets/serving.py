@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from .architecture.layers import with_native_groups
+from .architecture.layers import with_own_convolutions
 from .bundle import Bundle, rebuild
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
@@ -19,6 +19,7 @@ from .models import origin_of
 from .weights.loading import settle
 
 TOP = 5
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # the same curves as Pillow's
 
 
 def export(model_or_bundle, path: str | os.PathLike, version: int | None = None) -> Path:
@@ -55,7 +56,7 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
     place = path / str(_next_version(path) if version is None else version)
     if place.exists():
         raise FileExistsError(f"{place} exists; choose another version or remove it")
-    network = with_native_groups(_channels_last(bundle.model))
+    network = with_own_convolutions(_channels_last(bundle.model))
     path.mkdir(parents=True, exist_ok=True)
     served = _Served(network, bundle.preset, [label.name for label in bundle.labels])
     with tempfile.TemporaryDirectory(dir=path, prefix="writing-") as temporary:
@@ -164,7 +165,7 @@ class _Served(tf.Module):
             size=(rows, columns),
             scale=tf.cast(tf.stack([new_height / height, new_width / width]), tf.float32),
             translation=-tf.cast(tf.stack([top, left]), tf.float32),
-            kernel_type="triangle",
+            kernel_type=_KERNELS[self._preset.interpolation],
             antialias=True,
         )
 

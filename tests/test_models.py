@@ -63,6 +63,12 @@ def test_names_are_found_and_misspelt_ones_answered():
         create("resnet50_v2")
     with pytest.raises(ValueError, match="did you mean se_resnet50 or"):
         create("seresnet50")
+    with pytest.raises(ValueError, match="did you mean se_resnext50_32x4d or"):
+        create("seresnext50")
+    with pytest.raises(ValueError, match=r"did you mean .*, or another of list_models\('resnext'\)\?"):
+        create("resnext")
+    with pytest.raises(ValueError, match="unknown architecture"):
+        create(["resnet18"])
 
 
 # --- what they build ------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ MISTAKES = {
     "dtype of integers": ({"dtype": "int32"}, "must name a floating-point dtype.*Received: dtype='int32'"),
     "name": ({"name": "a/b"}, "name must be a text without '/'. Received: name='a/b'"),
     "a very long path": ({"weights": "x" * 5000}, "Received: weights='xxx"),
-    "weights": ({"weights": "imagnet"}, "must be None, 'imagenet', 'resnet50.keras_in1k', the path of an existing file. Received: weights='imagnet'"),
+    "weights": ({"weights": "imagnet"}, "must be None, 'imagenet', 'resnet50.keras_in1k', the path of an existing file, an https:// or an hf:// address. Received: weights='imagnet'"),
     "another's weights": ({"weights": "resnet101.keras_in1k"}, "Received: weights='resnet101.keras_in1k'"),
     "weights of no kind": ({"weights": 3}, "Received: weights=3"),
     "empty weights": ({"weights": ""}, "Received: weights=''"),
@@ -211,6 +217,15 @@ MISTAKES = {
     "dropout_rate": ({"dropout_rate": -0.1}, "Received: dropout_rate=-0.1"),
     "se_ratio": ({"se_ratio": 0}, "Received: se_ratio=0"),
     "an activation": ({"activation": "rellu"}, "activation must be the name of a Keras activation.*Received: activation='rellu'"),
+    "no activation": ({"activation": None}, "Received: activation=None"),
+    "plain, zero": ({"shortcut": "none", "zero_init_residual": True}, "plain network.*zero_init_residual=True"),
+    "plain, dropped": ({"shortcut": "none", "drop_path_rate": 0.1}, "plain network.*drop_path_rate=0.1"),
+    "dropout of nothing": ({"include_top": False, "dropout_rate": 0.1}, "before the classifier, and there is none"),
+    "a stage's number": ({"features": 5}, "Received: features=5"),
+    "shortcuts": ({"shortcut": ["A"]}, r"Received: shortcut=\['A'\]"),
+    "lost channels": ({"weights": "imagenet", "in_channels": 1, "stem": "zero"}, "3 cannot become 1: use 'sum' or 'mean'"),
+    "no channel 7": ({"weights": "imagenet", "in_channels": 4, "stem": "copy:7"}, "the weights have channels 0 to 2"),
+    "a function": ({"kernel_initializer": np.zeros}, "Received: kernel_initializer=<built-in"),
     "norm": ({"norm": "layer"}, "norm must be 'batch', 'group' or 'sync_batch'. Received: norm='layer'"),
     "initializer": ({"kernel_initializer": "he"}, "Received: kernel_initializer='he'"),
     "seed": ({"seed": 0.5}, "seed must be an integer or None. Received: seed=0.5"),
@@ -267,6 +282,10 @@ def test_what_comes_before_input_tensor_is_not_looked_for_in_the_file(tmp_path):
 def test_a_name_is_not_a_proof(tmp_path):
     impostor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="resnet50")
     assert models.origin_of(impostor).key is None
+    another = create("resnet50_v1_5", weights=None, input_shape=(32, 32, 3), name="resnet50")
+    another.save(tmp_path / "another.keras")
+    assert models.origin_of(another).key == "resnet50_v1_5"
+    assert models.origin_of(keras.saving.load_model(tmp_path / "another.keras")).key is None
     create("resnet50", weights=None, input_shape=(32, 32, 3)).save(tmp_path / "real.keras")
     assert models.origin_of(keras.saving.load_model(tmp_path / "real.keras")).key == "resnet50"
 

@@ -50,8 +50,9 @@ def after_add(x, convs: Sequence[Conv], way: Way, name: str, style: Style):
 
     Source: MATLAB's ``resnetNetwork``, option ``batchnorm-after-add``; its projections have no norm.
     """
-    way = way._replace(projection=way.projection._replace(norm=False))
-    shortcut = _shortcut(x, x, way, name, style)
+    if style.zero_init_residual:
+        raise ValueError("zero_init_residual needs a norm before the addition; this block has it after")
+    shortcut = _shortcut(x, x, _bare(way), name, style)
     x = _conv_norm_relu(x, convs, name, style)
     x = _branch_end(x, way, name, style)
     x = x if shortcut is None else add(shortcut, x, join(name, "add"), style)
@@ -64,14 +65,13 @@ def pre_activation(x, convs: Sequence[Conv], way: Way, name: str, style: Style):
     Source: He et al., Identity Mappings, arXiv:1603.05027, figure 1 (b); a projection, which has no norm,
     begins behind the block's first activation.
     """
-    way = way._replace(projection=way.projection._replace(norm=False))
     shortcut = x
     for slot, conv in enumerate(convs, 1):
         before = join(name, "preact" if slot == 1 else slot - 1)
         last = slot == len(convs)
         activated = activate(normalise(x, before, style), join(before, "relu"), style)
         if slot == 1:
-            shortcut = _shortcut(x, activated, way, name, style)
+            shortcut = _shortcut(x, activated, _bare(way), name, style)
         if last:
             activated = drop(activated, style.dropout_rate, name, style)
         initializer = "zeros" if last and style.zero_init_residual else None
@@ -95,6 +95,11 @@ def _conv_norm_relu(x, convs: Sequence[Conv], name: str, style: Style):
 
 def _shortcut(x, activated, way: Way, name: str, style: Style):
     return way.shortcut and way.shortcut(x, activated, way.projection, name, style)
+
+
+def _bare(way: Way) -> Way:
+    """The same way without a norm on its projection."""
+    return way._replace(projection=way.projection._replace(norm=False))
 
 
 def _branch_end(x, way: Way, name: str, style: Style):

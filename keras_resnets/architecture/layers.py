@@ -104,14 +104,17 @@ class StandardizedConv2D(Conv2D):
 Conv2D.__module__ = "keras.layers"
 
 
-def with_native_groups(model: keras.Model) -> keras.Model:
-    """The same network with its stock grouped convolutions replaced by ours; itself when it has none.
+def with_own_convolutions(model: keras.Model) -> keras.Model:
+    """The same network with our convolutions in place of stock ones, where these are slow or wrong; itself
+    when it has none such.
 
     A network read from a ``.keras`` file has stock layers. The weights are copied.
     """
 
     def is_stock(layer):
-        return type(layer) is keras.layers.Conv2D and layer.groups > 1
+        if type(layer) is not keras.layers.Conv2D:
+            return False
+        return layer.groups > 1 or (layer.use_bias and layer.data_format == "channels_first")
 
     if not any(map(is_stock, model.layers)):
         return model

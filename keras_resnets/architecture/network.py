@@ -6,7 +6,6 @@ the first layer exists. `assemble` then only builds.
 
 import dataclasses
 import math
-import numbers
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import keras
 
 from .names import join
 from .parts import Conv, Pool, activate, convolve, drop, normalise, pool
-from .style import Style, check_rate
+from .style import Style, check_rate, is_whole_number
 
 
 class Stem(NamedTuple):
@@ -58,6 +57,11 @@ class Head:
                 "classifier_activation must be None, a callable or the name of a Keras activation. "
                 f"Received: classifier_activation={self.activation!r}"
             ) from error
+
+
+def check_name(name) -> None:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ValueError(f"name must be a text without '/'. Received: name={name!r}")
 
 
 class Input(NamedTuple):
@@ -142,10 +146,6 @@ def _checked_shape(shape, data_format: str, argument: str, least: int) -> tuple:
     return tuple(length if length is None else int(length) for length in shape)
 
 
-def is_whole_number(value) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def channels_of(shape: tuple, data_format: str) -> int:
     """Channels in a shape that `resolve_input_shape` returned."""
     return shape[-1] if data_format == "channels_last" else shape[0]
@@ -189,7 +189,7 @@ def assemble(plan: Plan) -> keras.Model:
 
 def _model(inputs, outputs, name: str) -> keras.Model:
     """Keras walks a graph by recursion, a few calls a layer, which for 1000 layers and more is deeper than
-    Python goes by default. The limit stays raised then: cloning and loading such a network walk it again."""
+    Python goes by default. The limit stays raised in this process: cloning and loading walk it again."""
     try:
         return keras.Model(inputs, outputs, name=name)
     except RecursionError:
@@ -211,12 +211,7 @@ def _stem(x, stem: Stem, preact: bool, style: Style):
         if slot < len(stem.convs) or not preact:
             x = normalise(x, name, style)
             x = activate(x, join(name, "relu"), style)
-    if stem.pool is None:
-        return x
-    rectified = not preact and style.activation == "relu"
-    # Behind a rectifier nothing is lower than zero, and padding with zeros is the faster way.
-    row = stem.pool._replace(pad="explicit") if stem.pool.pad == "lowest" and rectified else stem.pool
-    return pool(x, row, "pool1", style)
+    return pool(x, stem.pool, "pool1", style) if stem.pool else x
 
 
 def _head(x, head: Head, style: Style):

@@ -81,9 +81,13 @@ SHORTCUTS = {
 
 def resolve_shortcut(shortcut: str | tuple) -> tuple:
     """An option of the table, or a pair of functions as it is."""
-    if isinstance(shortcut, tuple):
+    if (
+        isinstance(shortcut, tuple)
+        and len(shortcut) == 2
+        and all(way is None or callable(way) for way in shortcut)
+    ):
         return shortcut
-    if shortcut not in SHORTCUTS:
+    if not isinstance(shortcut, str) or shortcut not in SHORTCUTS:
         allowed = ", ".join(map(repr, SHORTCUTS))
         raise ValueError(f"shortcut must be one of {allowed}. Received: shortcut={shortcut!r}")
     return SHORTCUTS[shortcut]

@@ -57,7 +57,7 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilat
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"basic_stack"`` when None.
-        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``; or a pair of functions.
         dilation, **options: As `basic_block` has them.
 
     Returns:
@@ -84,7 +84,7 @@ def stack1(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
         blocks: How many blocks, at least 1.
         stride1: Stride of the first block.
         name: First part of every layer name; ``"stack1"`` when None.
-        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``; or a pair of functions.
         dilation, **options: As `block1` has them.
 
     Returns:
@@ -109,7 +109,7 @@ def stack2(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
         blocks: How many blocks, at least 1.
         stride1: Stride of the last block.
         name: First part of every layer name; ``"stack2"`` when None.
-        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``; or a pair of functions.
         dilation, **options: As `block2` has them.
 
     Returns:
@@ -135,7 +135,7 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, *, shortcut="B",
         stride1: Stride of the first block.
         groups: Groups of every 3x3 convolution.
         name: First part of every layer name; ``"stack3"`` when None.
-        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``.
+        shortcut: ``"A"``, ``"B"``, ``"C"``, ``"D"`` or ``"none"``; or a pair of functions.
         dilation, **options: As `block3` has them, ``expansion`` too.
 
     Returns:

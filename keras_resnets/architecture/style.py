@@ -1,5 +1,6 @@
 """What all layers of one network share, checked once and then only read."""
 
+import contextlib
 import dataclasses
 import numbers
 import zlib
@@ -51,12 +52,12 @@ class Style:
     def __post_init__(self):
         object.__setattr__(self, "data_format", _resolve_data_format(self.data_format))
         object.__setattr__(self, "dtype", _resolve_dtype(self.dtype))
+        object.__setattr__(self, "activation", _resolve_activation(self.activation))
         object.__setattr__(self, "kernel_initializer", _resolve_initializer(self.kernel_initializer))
-        _check_activation(self.activation)
         _check_norm(self.norm)
         if self.zeros not in ("after", "both"):
             raise ValueError(f"zeros must be 'after' or 'both'. Received: zeros={self.zeros!r}")
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+        if self.seed is not None and not is_whole_number(self.seed):
             raise ValueError(f"seed must be an integer or None. Received: seed={self.seed!r}")
         if self.se_ratio is not None and not (is_number(self.se_ratio) and 0 < self.se_ratio <= 1):
             raise ValueError(f"se_ratio must be in (0, 1] or None. Received: se_ratio={self.se_ratio!r}")
@@ -76,8 +77,8 @@ class Style:
     def initializer(self):
         """A fresh initializer: one that two layers shared would give both the same values."""
         config = dict(self.kernel_initializer["config"])
-        if self.seed is not None:
-            config["seed"] = self.seed
+        if self.seed is not None and "seed" in config:
+            config["seed"] = int(self.seed)
         return keras.initializers.get({**self.kernel_initializer, "config": config})
 
     def seed_of(self, name: str) -> int | None:
@@ -87,6 +88,10 @@ class Style:
 
 def is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole_number(value) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_rate(name: str, value) -> None:
@@ -118,25 +123,28 @@ def _resolve_dtype(dtype) -> str:
     )
 
 
-def _check_activation(activation) -> None:
-    try:
-        known = callable(activation) or keras.activations.get(str(activation)) is not None
-    except ValueError:
-        known = False
-    if not known:
-        raise ValueError(
-            "activation must be the name of a Keras activation, such as 'relu' or 'silu', or a function. "
-            f"Received: activation={activation!r}"
-        )
+def _resolve_activation(activation) -> str | Callable:
+    """The name of an activation that Keras knows; a function of one's own as it is."""
+    name = activation if isinstance(activation, str) else getattr(activation, "__name__", "")
+    known = None
+    with contextlib.suppress(ValueError, TypeError):
+        known = keras.activations.get(name or None)
+    if name and known is not None and activation in (name, known):
+        return name
+    if callable(activation):
+        return activation
+    raise ValueError(
+        "activation must be the name of a Keras activation, such as 'relu' or 'silu', or a function. "
+        f"Received: activation={activation!r}"
+    )
 
 
 def _resolve_initializer(initializer) -> dict:
-    try:
+    """Its configuration, from which every layer gets an initializer of its own."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
         config = keras.initializers.serialize(keras.initializers.get(initializer))
-        if isinstance(config, dict) and "config" in config:
+        if isinstance(config, dict) and isinstance(keras.initializers.get(config), keras.Initializer):
             return config
-    except (ValueError, TypeError, AttributeError):
-        pass
     raise ValueError(
         "kernel_initializer must be the name of a Keras initializer, such as 'he_normal', or one of its "
         f"objects. Received: kernel_initializer={initializer!r}"

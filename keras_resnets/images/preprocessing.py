@@ -6,20 +6,22 @@ from PIL import Image
 
 from .presets import Preset
 
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
 
 def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None) -> np.ndarray:
     """Resize with the shape kept, and cut the middle out.
 
-    Bilinear with antialiasing, in float: not rounded to whole grey levels, so that the same steps inside an
-    exported TensorFlow graph give the same numbers.
+    With antialiasing, in float: not rounded to whole grey levels, so that the same steps inside an exported
+    TensorFlow graph give the same numbers.
 
     Args:
         picture: uint8, (H, W, 3).
-        preset: Says both sizes.
+        preset: Says both sizes and the interpolation.
         size: Height and width of the result; None is the preset's. What is cut off grows with it.
 
     Returns:
-        float32, (height, width, 3), values in 0..255.
+        float32, (height, width, 3), values in 0..255; beside an edge bicubic ones swing a little beyond.
     """
     rows, columns = size or (preset.size, preset.size)
     height, width = picture.shape[:2]
@@ -31,7 +33,7 @@ def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None
     channels = [
         Image.fromarray(picture[..., channel])
         .convert("F")
-        .resize((columns, rows), Image.Resampling.BILINEAR, box=kept)
+        .resize((columns, rows), _FILTERS[preset.interpolation], box=kept)
         for channel in range(3)
     ]
     return np.stack(channels, axis=-1)
@@ -66,7 +68,7 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         What came in, as the same kind of array and its float dtype (integers become float32).
 
     Raises:
-        ValueError: Not three channels, or an unknown data format.
+        ValueError: Not the preset's number of channels (three), or an unknown data format.
     """
     data_format = data_format or keras.config.image_data_format()
     if data_format not in ("channels_last", "channels_first"):
@@ -76,14 +78,15 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         )
     rank = len(images.shape)
     axis = -1 if data_format == "channels_last" else -3
-    if rank not in (3, 4) or images.shape[axis] not in (3, None):
+    channels = len(preset.mean)
+    if rank not in (3, 4) or images.shape[axis] not in (channels, None):
         raise ValueError(
-            "images must be (N, H, W, 3) or (H, W, 3), channels first for 'channels_first'. "
-            f"Received: shape {tuple(images.shape)}, data_format={data_format!r}"
+            f"images must be (N, H, W, {channels}) or (H, W, {channels}), channels first for "
+            f"'channels_first'. Received: shape {tuple(images.shape)}, data_format={data_format!r}"
         )
     kind = keras.backend.standardize_dtype(images.dtype)
     dtype = kind if "float" in kind else "float32"
-    shape = [3 if i == rank + axis else 1 for i in range(rank)]
+    shape = [channels if i == rank + axis else 1 for i in range(rank)]
     mean = np.reshape(preset.mean, shape).astype("float32")
     std = np.reshape(preset.std, shape).astype("float32")
     if isinstance(images, np.ndarray):

@@ -11,6 +11,7 @@ import keras
 import ml_dtypes
 import numpy as np
 
+from ..architecture.layers import StandardizedConv2D
 from . import mapping
 from .formats import Contents, Layers, WeightsError, by_number
 
@@ -42,8 +43,8 @@ class LoadReport:
 
 def check_classes(contents: Contents, classes: int) -> None:
     """Refuse, before a network is built, a file whose classifier has another number of classes."""
-    publisher = mapping.recognise(contents.layers)
-    head = mapping.rename(contents.layers, publisher).get(HEAD, {}) if publisher else {}
+    layers, publisher = mapping.in_our_names(contents)
+    head = layers.get(HEAD, {}) if publisher else {}
     theirs = head.get("bias", head.get("1", np.empty(classes))).shape
     if theirs != (classes,):
         raise WeightsError(f"{contents.path} ({contents.format}): {_other_classes(theirs[-1], classes)}")
@@ -56,11 +57,18 @@ def _other_classes(theirs: int, ours: int) -> str:
 STEM_MODES = ("sum", "mean", "tile", "zero", "copy:<i>")
 
 
-def check_stem(stem: str | None) -> None:
+def check_stem(stem: str | None, theirs: int | None = None, ours: int | None = None) -> None:
+    """Refuse what is no mode, or one that cannot bring a file's channels to the network's."""
     if stem is not None and stem not in STEM_MODES[:4] and not re.fullmatch(r"copy:\d+", str(stem)):
         raise ValueError(
             f"stem must be None or one of {', '.join(map(repr, STEM_MODES))}. Received: stem={stem!r}"
         )
+    if stem is None or None in (theirs, ours) or theirs == ours or stem in ("sum", "mean", "tile"):
+        return
+    if ours < theirs:
+        raise ValueError(f"stem={stem!r} adds channels; {theirs} cannot become {ours}: use 'sum' or 'mean'")
+    if stem != "zero" and int(stem.removeprefix("copy:")) >= theirs:
+        raise ValueError(f"stem={stem!r}: the weights have channels 0 to {theirs - 1}")
 
 
 def fit_channels(kernel: np.ndarray, channels: int, mode: str) -> np.ndarray:
@@ -73,29 +81,28 @@ def fit_channels(kernel: np.ndarray, channels: int, mode: str) -> np.ndarray:
             every added channel zeros, or the kernel of channel i.
 
     Raises:
-        WeightsError: Channels would be lost, or there is no channel i.
+        ValueError: Channels would be lost, or there is no channel i.
     """
     theirs = kernel.shape[2]
+    check_stem(mode, theirs, channels)
     if mode in ("sum", "mean"):
         share = kernel.sum(axis=2, keepdims=True) / (channels if mode == "sum" else theirs)
         return np.repeat(share, channels, axis=2)
     if mode == "tile":
         return kernel[:, :, np.arange(channels) % theirs] * (theirs / channels)
-    if channels < theirs:
-        raise WeightsError(
-            f"stem={mode!r} adds channels; {theirs} cannot become {channels}: use 'sum' or 'mean'"
-        )
     if mode == "zero":
         return np.pad(kernel, ((0, 0), (0, 0), (0, channels - theirs), (0, 0)))
     band = int(mode.removeprefix("copy:"))
-    if band >= theirs:
-        raise WeightsError(f"stem={mode!r}: the file's first convolution has channels 0 to {theirs - 1}")
     added = np.repeat(kernel[:, :, band : band + 1], channels - theirs, axis=2)
     return np.concatenate([kernel, added], axis=2)
 
 
 def load(
-    model: keras.Model, contents: Contents, new_head: bool = False, stem: str | None = None
+    model: keras.Model,
+    contents: Contents,
+    new_head: bool = False,
+    stem: str | None = None,
+    swap_channels: bool = False,
 ) -> LoadReport:
     """Load what a weights file holds into a network: all of it or nothing.
 
@@ -104,13 +111,14 @@ def load(
         contents: What `formats.read` read.
         new_head: Keep the network's fresh classifier, whatever the file's.
         stem: How a first convolution of another number of channels is fitted (`fit_channels`).
+        swap_channels: Turn the first convolution's channels about: BGR to RGB, or back.
 
     Raises:
         WeightsError: The file does not fit; the network is as it was.
     """
     try:
         arrays = _in_our_names(contents, model)
-        arrays, fitted = _fit_stem(arrays, model, stem)
+        arrays, fitted = _fit_stem(arrays, model, stem, swap_channels)
         report = _assign(model, arrays, new_head)
         return dataclasses.replace(report, adapted=fitted + report.adapted)
     except WeightsError as error:
@@ -130,11 +138,11 @@ def _in_our_names(contents: Contents, model: keras.Model) -> Layers:
     if contents.places is None:
         names = dict(_class_places(model))
         layers = {names.get(place, place): variables for place, variables in layers.items()}
-    elif publisher := mapping.recognise(layers):
+    elif mapping.recognise(layers):
         grouped = mapping.has_depthwise(layers)
-        if grouped:
-            layers = mapping.group_depthwise(layers)
-        layers = mapping.rename(layers, publisher)
+        layers, publisher = mapping.in_our_names(contents)
+        if publisher.zero_biases:
+            layers = _with_zero_biases(layers, model)
         # Keras itself reads by order, or by places in the order of a class: where a file's names say
         # something else, one of the two is wrong.
         if contents.places:
@@ -145,6 +153,19 @@ def _in_our_names(contents: Contents, model: keras.Model) -> Layers:
     elif contents.ordered:
         layers = _by_order(layers, model)
     return _number_to_name(layers, model)
+
+
+def _with_zero_biases(layers: Layers, model: keras.Model) -> Layers:
+    """A convolution that a norm follows may do without a bias; where the network has one it is zero."""
+    needed = {
+        layer: variables["bias"] for layer, variables in _variables(model).items() if "bias" in variables
+    }
+    return {
+        layer: variables | {"bias": np.zeros(needed[layer].shape, "float32")}
+        if layer in needed and "bias" not in variables
+        else variables
+        for layer, variables in layers.items()
+    }
 
 
 def _class_places(model: keras.Model) -> list[tuple[str, str]]:
@@ -200,15 +221,31 @@ def _number_to_name(layers: Layers, model: keras.Model) -> Layers:
     }
 
 
-def _fit_stem(arrays: Layers, model: keras.Model, stem: str | None) -> tuple[Layers, tuple[str, ...]]:
+def standardized(kernel: np.ndarray) -> np.ndarray:
+    """A kernel as `StandardizedConv2D` computes with it."""
+    return (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-8)
+
+
+def _fit_stem(
+    arrays: Layers, model: keras.Model, stem: str | None, swap: bool
+) -> tuple[Layers, tuple[str, ...]]:
     """The arrays with their first convolution fitted to the network's, and what was done."""
     first = next((layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), None)
     kernel = arrays.get(first.name, {}).get("kernel") if first else None
-    if stem is None or kernel is None or kernel.ndim != 4 or kernel.shape[2] == first.kernel.shape[2]:
+    if kernel is None or kernel.ndim != 4:
         return arrays, ()
-    theirs, ours = kernel.shape[2], first.kernel.shape[2]
-    fitted = arrays[first.name] | {"kernel": fit_channels(kernel, ours, stem).astype(kernel.dtype)}
-    return arrays | {first.name: fitted}, (f"{first.name}/kernel: {theirs} to {ours} channels ({stem})",)
+    done = []
+    if swap:
+        kernel = kernel[:, :, ::-1]
+        done.append(f"{first.name}/kernel: BGR and RGB swapped")
+    theirs, ours, mode = kernel.shape[2], first.kernel.shape[2], stem
+    if stem and theirs != ours:
+        if isinstance(first, StandardizedConv2D):
+            # The layer standardises what it gets once more: a gain of each filter is lost.
+            kernel, stem = standardized(kernel), f"{stem}, approximately: the layer standardises its kernel"
+        kernel = fit_channels(kernel, ours, mode).astype(kernel.dtype)
+        done.append(f"{first.name}/kernel: {theirs} to {ours} channels ({stem})")
+    return arrays | {first.name: arrays[first.name] | {"kernel": kernel}}, tuple(done)
 
 
 # --- compare, then assign -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ its hash is compared, then it is renamed. It is compared again whenever it is us
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,11 @@ def resolve(weight: Weight, include_top: bool = True) -> Path:
     failures = []
     for file in weight.sources(include_top):
         try:
-            path = _fetch(file)
+            if not file.hash and not file.address.startswith("hf://"):
+                raise ValueError(
+                    f"no hash is published; load_weights(model, {file.address!r}, sha256=...) takes it"
+                )
+            path = _from_hub(file) if file.address.startswith("hf://") else _fetch(file)
         except Exception as error:  # every source is worth a try, whatever the last one died of
             failures.append(f"  {file.address}: {_one_line(error)}")
         else:
@@ -74,9 +79,71 @@ def resolve(weight: Weight, include_top: bool = True) -> Path:
     )
 
 
+def is_address(text: str) -> bool:
+    return text.startswith(("https://", "http://", "hf://"))
+
+
+def parse_address(text: str, sha256: str | None = None) -> PublishedFile:
+    """``https://host/file#sha256=...`` or ``hf://owner/repo[/file][@revision]`` as a file to fetch.
+
+    Raises:
+        ValueError: No hash for an ``https://`` address, one that is none, or not such an address.
+    """
+    address, _, fragment = text.partition("#sha256=")
+    sha256 = sha256 or fragment or None
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits. Received: sha256={sha256!r}")
+    if address.startswith("hf://"):
+        if not _HUB.fullmatch(address):
+            raise ValueError(f"the form is hf://owner/repo[/file][@revision]. Received: {address!r}")
+        return PublishedFile(address, address, f"sha256:{sha256}" if sha256 else "", "")
+    name = address.partition("?")[0].rpartition("/")[2]
+    if not sha256:
+        raise ValueError(
+            f"an address needs the file's hash: load_weights(model, address, sha256=...), or "
+            f"{address}#sha256=... Without it nobody can tell whether the file is whole, or the right one"
+        )
+    return PublishedFile(f"{sha256[:16]}-{name}", address, f"sha256:{sha256}", "")
+
+
+def fetch(file: PublishedFile) -> Path:
+    """A local copy of one file whose hash was compared: from the cache, else from its address.
+
+    Raises:
+        SourceError: It could not be had.
+    """
+    try:
+        if file.address.startswith("hf://"):
+            return _from_hub(file)
+        return _in_cache(file) or _fetch(file)
+    except Exception as error:
+        raise SourceError(f"{file.address}: {_one_line(error)}") from error
+
+
+_HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+?)(/(?P<file>[\w./-]+?))?(@(?P<revision>[\w./-]+))?")
+
+
+def _from_hub(file: PublishedFile) -> Path:
+    """Through huggingface_hub and its cache, where a file is called by its own sha256."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise ImportError("hf:// needs huggingface_hub: pip install 'keras-resnets[hub]'") from None
+    parts = _HUB.fullmatch(file.address)
+    name = parts["file"] or "model.safetensors"
+    path = Path(hf_hub_download(parts["repo"], name, revision=parts["revision"]))
+    stored = path.resolve().name
+    expected = file.hash.removeprefix("sha256:") or (stored if re.fullmatch("[0-9a-f]{64}", stored) else "")
+    if not expected:
+        raise ValueError("the hub gives no hash of this file; pass sha256=")
+    if not sha256(path).startswith(expected):
+        raise ValueError(f"the file does not have the hash {expected}")
+    return path
+
+
 def _in_cache(file: PublishedFile) -> Path | None:
     path = cache_folder() / file.name
-    if not path.is_file():
+    if not file.hash or not path.is_file():
         return None
     if _is_whole(path, file):
         return path
@@ -85,8 +152,9 @@ def _in_cache(file: PublishedFile) -> Path | None:
 
 
 def _is_whole(path: Path, file: PublishedFile) -> bool:
+    """Some publishers print the first digits of a hash only: then as many are compared."""
     algorithm, digest = file.hash.split(":")
-    return pooch.file_hash(str(path), alg=algorithm) == digest
+    return pooch.file_hash(str(path), alg=algorithm).startswith(digest)
 
 
 def sha256(path: Path) -> str:
@@ -113,16 +181,19 @@ def _sweep(folder: Path) -> None:
 
 
 def _http_get(file: PublishedFile, folder: Path) -> Path:
-    """pooch tries again and compares the hash."""
+    """pooch tries again and, where it knows a whole hash, compares it."""
     pooch.get_logger().setLevel("WARNING")
     one = pooch.create(
         path=folder,
         base_url="",
-        registry={file.name: file.hash},
+        registry={file.name: file.hash if len(file.hash.partition(":")[2]) >= 32 else None},
         urls={file.name: file.address},
         retry_if_failed=ATTEMPTS - 1,
     )
-    return Path(one.fetch(file.name, downloader=_download))
+    path = Path(one.fetch(file.name, downloader=_download))
+    if not _is_whole(path, file):
+        raise ValueError(f"the file does not have the published hash ({file.hash})")
+    return path
 
 
 def _download(address: str, target: str, _pooch) -> None:
