@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .architecture.blocks import block1 as block1
     from .architecture.blocks import block2 as block2
     from .architecture.blocks import block3 as block3
+    from .architecture.folding import fold as fold
     from .architecture.stacks import basic_stack as basic_stack
     from .architecture.stacks import stack1 as stack1
     from .architecture.stacks import stack2 as stack2
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "architecture.blocks": ("basic_block", "block1", "block2", "block3"),
+    "architecture.folding": ("fold",),
     "architecture.stacks": ("basic_stack", "stack1", "stack2", "stack3"),
     "zoo": (
         "ResNet50",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from .architecture.folding import fold
 from .architecture.variants import VARIANTS
 from .identification import Identity, expected, identify
 from .inspection import has_classifier
@@ -70,7 +71,7 @@ def from_weights(path: str | os.PathLike, *, key: str | None = None, sha256: str
         **options: What `create` takes: ``input_shape``, ``dtype``, ``output_stride``, ``features``...
 
     Returns:
-        The network, with the file's classes and channels.
+        The network, with the file's classes and channels; folded (`fold`) where the file's norms are.
 
     Raises:
         WeightsError: No architecture fits; the nearest is named.
@@ -97,7 +98,11 @@ def from_weights(path: str | os.PathLike, *, key: str | None = None, sha256: str
     given = {"include_top": identity.classes is not None, "shortcut": identity.shortcut}
     given |= {"in_channels": identity.channels} if "input_shape" not in options else {}
     given |= {"classes": identity.classes} if identity.classes else {}
-    return create(key, weights=path, **given | options)
+    if not identity.folded:
+        return create(key, weights=path, **given | options)
+    model = fold(create(key, weights=None, **given | options))
+    loading.load(model, formats.read(path))
+    return model
 
 
 def _misfit(identity: Identity) -> str:

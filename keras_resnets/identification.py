@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import keras
 
+from .architecture.folding import fold
 from .architecture.names import Address
 from .architecture.network import Head, Plan, assemble
 from .architecture.shortcuts import SHORTCUTS
@@ -14,6 +15,7 @@ from .architecture.variants import VARIANTS, Variant
 from .weights import mapping
 from .weights.formats import Contents
 from .weights.loading import HEAD
+from .weights.publishers import Publisher
 
 Shapes = dict[str, dict[str, tuple[int, ...]]]
 
@@ -27,6 +29,7 @@ class Identity:
         key: The architecture that its shapes fit, or the nearest one.
         also: Other architectures with the same shapes, that the file cannot be told from.
         shortcut: The option its shortcuts have (`Variant.shortcut`).
+        folded: Whether its batch norms are folded into its convolutions.
         classes: Outputs of its classifier; None when it has none.
         channels: Channels of its pictures.
         dtypes: Of its arrays.
@@ -38,6 +41,7 @@ class Identity:
     key: str | None
     also: tuple[str, ...] = ()
     shortcut: str | None = None
+    folded: bool = False
     classes: int | None = None
     channels: int | None = None
     dtypes: tuple[str, ...] = ()
@@ -62,14 +66,16 @@ def identify(contents: Contents) -> Identity:
         "channels": _channels(shapes),
         "dtypes": dtypes,
     }
-    compared = list(_compared(shapes, publisher.dialects, publisher.zero_biases))
+    compared = list(_compared(shapes, publisher))
     if not compared:
         return Identity(key=None, extra=tuple(shapes), **known)
     fewest = min(len(missing) + len(extra) for *_, missing, extra in compared)
     best = [row for row in compared if len(row[-2]) + len(row[-1]) == fewest]
-    key, shortcut, missing, extra = best[0]
+    key, shortcut, folded, missing, extra = best[0]
     also = tuple(dict.fromkeys(other for other, *_ in best if other != key)) if not fewest else ()
-    return Identity(key=key, also=also, shortcut=shortcut, missing=missing, extra=extra, **known)
+    return Identity(
+        key=key, also=also, shortcut=shortcut, folded=folded, missing=missing, extra=extra, **known
+    )
 
 
 def is_of(model: keras.Model, key: str) -> bool:
@@ -83,14 +89,18 @@ def is_of(model: keras.Model, key: str) -> bool:
     return not missing and not extra
 
 
-def _compared(shapes: Shapes, dialects, zero_biases: bool) -> Iterator[tuple]:
-    """(key, shortcut, missing, extra) for each architecture of the file's depth, or of any if none has it."""
+def _compared(shapes: Shapes, publisher: Publisher) -> Iterator[tuple]:
+    """(key, shortcut, folded, missing, extra) for each architecture of the file's depth, or of any if none
+    has it."""
+    dialects = publisher.dialects
     rows = [row for row in VARIANTS.values() if dialects is None or row.dialect in dialects]
+    # A convolution that a norm follows has a bias in the Keras dialects, else only when the norm is in it.
+    folded = "conv1_bn" not in shapes and "bias" in shapes.get("conv1_conv", {}) and dialects is not None
     blocks = mapping.blocks_of(shapes)
     for row in [row for row in rows if row.blocks == blocks] or rows:
         for shortcut in dict.fromkeys((row.shortcut, *SHORTCUTS)):
-            missing, extra = _differences(shapes, expected(row.key, shortcut), zero_biases)
-            yield row.key, shortcut, missing, extra
+            missing, extra = _differences(shapes, expected(row.key, shortcut, folded), publisher.zero_biases)
+            yield row.key, shortcut, folded, missing, extra
             if not missing and not extra:
                 break
             if {Address.parse(layer).slot for layer in extra + missing if Address.parse(layer)} - {"0"}:
@@ -129,12 +139,13 @@ def _same(theirs: dict, ours: dict, open_axes: dict[str, int], zero_biases: bool
 
 
 @functools.cache
-def expected(key: str, shortcut: str) -> Shapes:
+def expected(key: str, shortcut: str, folded: bool = False) -> Shapes:
     """Layer -> variable -> shape of a network, read off one with two blocks a stage: the others are alike."""
     row = VARIANTS[key]
     small = dataclasses.replace(row, blocks=tuple(min(2, blocks) for blocks in row.blocks))
     found: Shapes = {}
-    for layer in _skeleton(small, shortcut).layers:
+    skeleton = _skeleton(small, shortcut)
+    for layer in (fold(skeleton) if folded else skeleton).layers:
         if not layer.weights:
             continue
         shapes = {variable.name: tuple(variable.shape) for variable in layer.weights}

@@ -217,15 +217,16 @@ def _check_architecture(contents: Contents, row: Variant | None) -> None:
     if row is None or publisher is None:
         return
     if publisher.dialects is not None and row.dialect not in publisher.dialects:
+        dialects = " or ".join(publisher.dialects)
         raise WeightsError(
-            f"{contents.path} ({contents.format}): {publisher.name} belong to networks of the dialect "
-            f"{' or '.join(publisher.dialects)}; {row.key} is of the dialect {row.dialect}{_what_fits(contents)}"
+            f"{contents.path} ({contents.format}): {publisher.name} belong to networks of the dialect {dialects}; "
+            f"{row.key} is of the dialect {row.dialect}{_what_fits(contents)}"
         )
     blocks = mapping.blocks_of(layers)
     if blocks and blocks != row.blocks[: len(blocks)]:
         raise WeightsError(
-            f"{contents.path} ({contents.format}): the file has {blocks} blocks a stage, {row.key} {row.blocks}"
-            f"{_what_fits(contents)}"
+            f"{contents.path} ({contents.format}): the file has {blocks} blocks a stage, {row.key} "
+            f"{row.blocks}{_what_fits(contents)}"
         )
 
 

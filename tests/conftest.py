@@ -65,6 +65,17 @@ def randomise(model, seed=0):
     return model
 
 
+def calm(model, seed=0):
+    """Random values at which no norm is trivial and no activation of a deep network grows or dies."""
+    chance = np.random.default_rng(seed)
+    for variable in model.variables:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(1 + 0.1 * chance.random(variable.shape))
+        elif variable.name in ("bias", "beta", "moving_mean"):
+            variable.assign(0.1 * chance.normal(size=variable.shape))
+    return model
+
+
 def write_picture(path, size=(48, 40), seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, (*reversed(size), 3), dtype="uint8")
     Image.fromarray(pixels).save(path)

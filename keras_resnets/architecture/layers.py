@@ -91,11 +91,13 @@ class StandardizedConv2D(Conv2D):
     ``.keras`` file with one opens only where this package is imported.
     """
 
+    variance_epsilon = 1e-8  # as in timm
+
     def convolution_op(self, inputs, kernel):
         # At least in float32: half precision is too coarse for statistics.
         kernel = keras.ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
         mean, variance = keras.ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
-        kernel = (kernel - mean) * keras.ops.rsqrt(variance + 1e-8)
+        kernel = (kernel - mean) * keras.ops.rsqrt(variance + self.variance_epsilon)
         return super().convolution_op(inputs, keras.ops.cast(kernel, inputs.dtype))
 
 

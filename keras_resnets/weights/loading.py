@@ -223,7 +223,8 @@ def _number_to_name(layers: Layers, model: keras.Model) -> Layers:
 
 def standardized(kernel: np.ndarray) -> np.ndarray:
     """A kernel as `StandardizedConv2D` computes with it."""
-    return (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-8)
+    variance = kernel.var((0, 1, 2)) + StandardizedConv2D.variance_epsilon
+    return (kernel - kernel.mean((0, 1, 2))) / np.sqrt(variance)
 
 
 def _fit_stem(

@@ -14,7 +14,7 @@ from keras import layers
 from keras_resnets import create
 from keras_resnets.weights import formats, loading
 
-from ..conftest import as_numpy
+from ..conftest import as_numpy, calm
 from ..weights.legacy import write_legacy
 
 TOLERANCE = 1e-5
@@ -217,17 +217,6 @@ def course_network(eps=1e-3, stride_in_3x3=False, pool_padding="valid"):
     x = layers.AveragePooling2D((2, 2), name="avg_pool")(x)
     outputs = layers.Dense(6, name="fc6")(layers.Flatten()(x))  # before the softmax
     return keras.Model(pictures, outputs)
-
-
-def calm(model, seed=0):
-    """Random values at which no norm is trivial and no activation of a deep network grows or dies."""
-    chance = np.random.default_rng(seed)
-    for variable in model.variables:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(1 + 0.1 * chance.random(variable.shape))
-        elif variable.name in ("bias", "beta", "moving_mean"):
-            variable.assign(0.1 * chance.normal(size=variable.shape))
-    return model
 
 
 @pytest.fixture(scope="module")

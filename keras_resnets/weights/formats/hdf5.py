@@ -141,31 +141,24 @@ def _check_heaps(data: bytes | mmap.mmap) -> None:
     widths = data[13:15] if data[8] < 2 else data[9:11]
     if widths != b"\x08\x08":
         raise WeightsError("its addresses are not of 8 bytes, as Keras writes them")
-    heaps = [found.start() for found in re.finditer(b"GCOL", data)]
+    # Signature, version and three zeros: eight bytes that no weights hold by chance.
+    heaps = [found.start() for found in re.finditer(b"GCOL\x01\0\0\0", data)]
     if len(heaps) > HEAPS:
         raise WeightsError(f"it has more than {HEAPS} heaps of texts")
     for heap in heaps:
-        lengths = _texts_in_heap(data, heap)
-        for found in re.finditer(re.escape(struct.pack("<Q", heap)), data):
-            reference = data[max(0, found.start() - 4) : found.end() + 4]
-            length, number = struct.unpack("<I8xI", reference) if len(reference) == 16 else (0, 0)
-            if length and number in lengths and length != lengths[number]:
-                raise WeightsError("it refers to a text of another length than is there")
+        _check_heap(data, heap)
 
 
-def _texts_in_heap(data: bytes | mmap.mmap, heap: int) -> dict[int, int]:
-    """The length of every text by its number."""
+def _check_heap(data: bytes | mmap.mmap, heap: int) -> None:
     (size,) = struct.unpack_from("<Q", data, heap + 8)
-    place, end, lengths = heap + 16, heap + size, {}
+    place, end = heap + 16, min(heap + size, len(data))
     while place + 16 <= end:
         number, length = struct.unpack_from("<H6xQ", data, place)
         # Number 0 is the free space, which counts its own header.
         step = 16 + -(-length // 8) * 8 if number else length
         if not 0 < step <= end - place:
             raise WeightsError("its heap of texts is damaged")
-        lengths[number] = length
         place += step
-    return lengths
 
 
 def _has(group: h5py.Group, name: str) -> bool:
@@ -194,6 +187,8 @@ def _group(group: h5py.Group, name: str) -> h5py.Group:
 def _attribute(attributes: h5py.AttributeManager, name: str) -> str | list[str]:
     """A text or a list of them; h5py can crash over damaged values of other kinds."""
     declared = attributes.get_id(name)
+    if declared.shape and not math.prod(declared.shape):
+        return []  # Keras writes no names as no numbers
     if not h5py.check_string_dtype(declared.dtype):
         raise WeightsError(f"the attribute {name} is no text")
     if math.prod(declared.shape) * declared.dtype.itemsize > NAMES:
