@@ -219,8 +219,8 @@ def _check_architecture(contents: Contents, row: Variant | None) -> None:
     if publisher.dialects is not None and row.dialect not in publisher.dialects:
         dialects = " or ".join(publisher.dialects)
         raise WeightsError(
-            f"{contents.path} ({contents.format}): {publisher.name} belong to networks of the dialect {dialects}; "
-            f"{row.key} is of the dialect {row.dialect}{_what_fits(contents)}"
+            f"{contents.path} ({contents.format}): {publisher.name} belong to networks of the dialect "
+            f"{dialects}; {row.key} is of the dialect {row.dialect}{_what_fits(contents)}"
         )
     blocks = mapping.blocks_of(layers)
     if blocks and blocks != row.blocks[: len(blocks)]:

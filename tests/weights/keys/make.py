@@ -4,6 +4,7 @@
     python -m tests.weights.keys.make timm
     python -m tests.weights.keys.make transformers
     python -m tests.weights.keys.make bit
+    python -m tests.weights.keys.make onnx
     python -m tests.weights.keys.make akamaster resnet20-12fca82f.th
 
 No weights are fetched: the first four build networks with random ones (``bit`` with timm), the last reads a
@@ -104,7 +105,35 @@ def of_akamaster(*files: str) -> Iterator[tuple[str, dict]]:
         yield Path(file).name, shapes(stored["state_dict"])
 
 
+def of_onnx() -> Iterator[tuple[str, dict]]:
+    """torchvision's resnet18 as both of PyTorch's exporters write it: nodes with weights, and their arrays."""
+    declare_operators()
+    import tempfile
+
+    import onnx
+    import torch
+    from torchvision import models
+
+    for dynamo in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            path, images = f"{folder}/a.onnx", torch.zeros(1, 3, 64, 64)
+            network = models.resnet18(weights=None).eval()
+            for name, array in network.state_dict().items():
+                if name.endswith("running_mean"):
+                    array.normal_()  # exporters share arrays that are equal
+            torch.onnx.export(network, (images,), path, dynamo=dynamo)
+            graph = onnx.load(path).graph
+        arrays = {array.name: list(array.dims) for array in graph.initializer if len(array.dims)}
+        nodes = [
+            [node.op_type, node.name, list(node.input), list(node.output)]
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm", "Identity")
+        ]
+        yield f"resnet18, dynamo={dynamo}", {"nodes": nodes, "arrays": arrays}
+
+
 LIBRARIES = {
+    "onnx": (of_onnx, ("torch", "torchvision", "onnx")),
     "torchvision": (of_torchvision, ("torch", "torchvision")),
     "timm": (of_timm, ("torch", "timm")),
     "transformers": (of_transformers, ("torch", "transformers")),
