@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from keras_resnets import Bundle, create, preset_of
 from keras_resnets.cli import main
 from keras_resnets.images.labels import numbered
 
-from .conftest import write_picture
+from .conftest import randomise, write_picture
 
 
 @pytest.fixture
@@ -63,7 +64,17 @@ def test_help_needs_no_tensorflow():
     begin = time.monotonic()
     done = outside("--help")
     assert time.monotonic() - begin < 1  # 0.07 s where it was measured; a TensorFlow import takes 3
-    for command in ("list", "describe", "predict", "evaluate", "finetune", "export"):
+    for command in (
+        "list",
+        "describe",
+        "predict",
+        "evaluate",
+        "finetune",
+        "export",
+        "inspect",
+        "convert",
+        "verify",
+    ):
         assert command in done.stdout.decode()
 
 
@@ -197,3 +208,39 @@ def test_finetune_writes_a_bundle(run, tmp_path, monkeypatch):
     assert status == 0 and "2 classes, 6 pictures for training, 2 for validation" in out
     assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err
     assert [label.name for label in Bundle.load(tmp_path / "pets").labels] == ["cat", "dog"]
+
+
+def test_a_weights_file_is_inspected_converted_and_verified(run, tmp_path):
+    from keras_resnets import save_weights
+
+    model = create("resnet20", weights=None)
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.weights.h5"
+    save_weights(model, first)
+    status, out, _ = run("inspect", first)
+    assert status == 0
+    for text in (
+        ".safetensors",
+        "Keras names",
+        "resnet20",
+        "float32",
+        hashlib.sha256(first.read_bytes()).hexdigest(),
+    ):
+        assert text in out
+    status, out, _ = run("convert", first, second)
+    assert status == 0 and "written" in out and second.is_file()
+    status, _, err = run("convert", first, second)
+    assert status == 2 and "exists" in err
+    picture = write_picture(tmp_path / "a.png")
+    status, out, _ = run("verify", first, "--against", second, "--picture", picture)
+    assert status == 0 and [line.split()[0] for line in out.splitlines()] == [
+        "pixels",
+        "conv2",
+        "conv3",
+        "conv4",
+        "logits",
+    ]
+    save_weights(randomise(model), tmp_path / "c.npz")
+    status, _, err = run("verify", first, "--against", tmp_path / "c.npz", "--picture", picture)
+    assert status == 1 and "beyond 1e-05 from conv2 on" in err
+    status, _, err = run("inspect", tmp_path / "a.png")
+    assert status == 2 and "not a known weights file" in err

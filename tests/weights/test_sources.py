@@ -173,3 +173,87 @@ def test_npm_gives_the_packed_file(server, monkeypatch, tmp_path):
     from_npm = PublishedFile("p-1.0.0.tgz", "npm:p@1.0.0", HASH, "none")
     path = resolve(dataclasses.replace(weight(server), files=(from_npm,)))
     assert path.read_bytes() == CONTENT and left_in(sources.cache_folder()) == ["p-1.0.0.tgz"]
+
+
+# --- addresses of one's own -----------------------------------------------------------------------
+
+
+def test_an_address_with_its_hash(server):
+    address = f"http://127.0.0.1:{server.server_port}/whole"
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    for text, given in ((f"{address}#sha256={digest}", None), (address, digest)):
+        path = sources.fetch(sources.parse_address(text, given))
+        assert path.read_bytes() == CONTENT
+    assert server.asked == ["/whole"]  # the second time it came from the cache
+    with pytest.raises(SourceError, match="/wrong: .*does not match the known hash"):
+        sources.fetch(sources.parse_address(address.replace("whole", "wrong"), digest))
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        ("https://host/a.h5", None, "an address needs the file's hash: .*#sha256="),
+        ("https://host/a.h5", "12ab", "sha256 must be 64 hexadecimal digits. Received: sha256='12ab'"),
+        ("hf://nobody", None, r"the form is hf://owner/repo\[/file\]\[@revision\]. Received: 'hf://nobody'"),
+    ],
+)
+def test_an_address_that_is_none(text, given, message):
+    with pytest.raises(ValueError, match=message):
+        sources.parse_address(text, given)
+
+
+def test_the_first_digits_of_a_hash_are_compared(server):
+    row = weight(server, "whole")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    some = dataclasses.replace(row, files=(dataclasses.replace(row.files[0], hash=f"sha256:{digest[:8]}"),))
+    assert resolve(some).read_bytes() == CONTENT
+    wrong = dataclasses.replace(row.files[0], name="other.h5", hash="sha256:00000000")
+    with pytest.raises(SourceError, match="does not have the published hash"):
+        resolve(dataclasses.replace(row, files=(wrong,)))
+
+
+def test_a_published_file_without_a_hash_is_refused(server):
+    row = weight(server, "whole")
+    bare = dataclasses.replace(row, files=(dataclasses.replace(row.files[0], hash=""),))
+    with pytest.raises(SourceError, match="no hash is published; load_weights.*sha256="):
+        resolve(bare)
+    assert server.asked == []
+
+
+HUB = """
+    from keras_resnets.weights import sources
+    try:
+        print(sources.fetch(sources.parse_address("hf://owner/repo{}")).read_bytes())
+    except sources.SourceError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("", "b'weights'"),
+        ("/model.safetensors", "b'weights'"),
+        ("/model.safetensors@main", "b'weights'"),
+        ("/damaged.safetensors", "does not have the hash"),
+        ("/absent.safetensors", "hf://owner/repo/absent.safetensors: "),
+    ],
+)
+def test_the_hub_s_cache_works_offline(rest, expected, tmp_path):
+    """A cache as huggingface_hub keeps it: a file is called by its own sha256, and a snapshot links to it."""
+    pytest.importorskip("huggingface_hub")
+    repo = tmp_path / "hub" / "models--owner--repo"
+    for folder in ("refs", "blobs", "snapshots/abc"):
+        (repo / folder).mkdir(parents=True)
+    (repo / "refs/main").write_text("abc")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for name, blob, content in (("model", digest, b"weights"), ("damaged", digest[::-1], b"weights")):
+        (repo / "blobs" / blob).write_bytes(content)
+        (repo / f"snapshots/abc/{name}.safetensors").symlink_to(repo / "blobs" / blob)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HUB.format(rest))],
+        env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert expected in done.stdout, done.stderr
