@@ -171,9 +171,9 @@ def main(keys: list[str]) -> int:
         page.parent.mkdir(exist_ok=True)
         how = (
             f"Made by `make parity` ({peers}, {keras.backend.backend()} backend).\n\n"
-            "Random arrays of the peer in both networks, float32, two pictures: the largest difference at "
-            "the end of each\nstage and of the logits, relative to the largest value. Back: our arrays, changed "
-            "and written in the peer's names,\nloaded there with `strict=True`."
+            "Random arrays of the peer in both networks, float32, two pictures: the largest difference at\n"
+            "the end of each stage and of the logits, relative to the largest value. Back: our arrays,\n"
+            "changed and written in the peer's names, loaded there with `strict=True`."
         )
         title = "# The same networks as torchvision's and timm's"
         page.write_text("\n\n".join([title, how, "\n".join(lines)]) + "\n", encoding="utf-8")

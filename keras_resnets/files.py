@@ -14,7 +14,7 @@ from .models import create, origin_of
 from .registry import nearest
 from .weights import formats, loading, sources
 from .weights.formats import WeightsError
-from .weights.formats.writing import write
+from .weights.formats.writing import WRITERS, write
 from .weights.loading import HEAD
 from .weights.publishers import NETWORKS, to_torch, torch_name
 
@@ -132,6 +132,9 @@ def save_weights(model: keras.Model, path: str | os.PathLike, names: str = "kera
     >>> save_weights(ResNet50(weights=None), tempfile.mkdtemp() + "/mine.weights.h5")
     """
     path = Path(path)
+    if not path.name.endswith(tuple(WRITERS)):
+        endings = ", ".join((".weights.h5", *WRITERS))
+        raise ValueError(f"the file's name must end in one of {endings}. Received: {path}")
     if names == "keras":
         if path.name.endswith(".weights.h5"):
             loading.save(model, path)

@@ -27,6 +27,9 @@ def imagenet_labels() -> tuple[Label, ...]:
     return tuple(Label(*line.split()) for line in text.splitlines())
 
 
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
 def numbered(names: Sequence[str]) -> tuple[Label, ...]:
     """Labels of one's own classes, in the order of the outputs."""
     return tuple(Label(str(number), name) for number, name in enumerate(names))
