@@ -120,7 +120,8 @@ def load(
         arrays = _in_our_names(contents, model)
         arrays, fitted = _fit_stem(arrays, model, stem, swap_channels)
         report = _assign(model, arrays, new_head)
-        return dataclasses.replace(report, adapted=fitted + report.adapted)
+        skipped = contents.notes + report.skipped
+        return dataclasses.replace(report, adapted=fitted + report.adapted, skipped=skipped)
     except WeightsError as error:
         raise WeightsError(f"{contents.path} ({contents.format}) into {model.name}: {error}") from None
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pooch
@@ -61,10 +62,7 @@ def resolve(weight: Weight, include_top: bool = True) -> Path:
     failures = []
     for file in weight.sources(include_top):
         try:
-            if not file.hash and not file.address.startswith("hf://"):
-                raise ValueError(
-                    f"no hash is published; load_weights(model, {file.address!r}, sha256=...) takes it"
-                )
+            _check_usable(file)
             path = _from_hub(file) if file.address.startswith("hf://") else _fetch(file)
         except Exception as error:  # every source is worth a try, whatever the last one died of
             failures.append(f"  {file.address}: {_one_line(error)}")
@@ -72,11 +70,19 @@ def resolve(weight: Weight, include_top: bool = True) -> Path:
             _say(f"{weight.name}: from {file.address}, kept as {path}")
             return path
     wanted = weight.sources(include_top)[0]
+    by_hand = f"Put {wanted.name} ({wanted.hash}) into {cache_folder()}, or pass" if wanted.hash else "Pass"
     raise SourceError(
-        f"{weight.name}: no source could be reached:\n" + "\n".join(failures) + "\n"
-        f"Put {wanted.name} ({wanted.hash}) into {cache_folder()}, "
-        "or pass the path of a weights file: weights='path/to/file', or weights=None for random ones."
+        f"{weight.name}: no source gave the file:\n" + "\n".join(failures) + "\n"
+        f"{by_hand} the path of a weights file: weights='path/to/file', or weights=None for random ones."
     )
+
+
+def _check_usable(file: PublishedFile) -> None:
+    """Say before a download what would keep it from being used."""
+    if file.name.endswith((".pth", ".th")) and not find_spec("torch"):
+        raise ImportError("PyTorch's format needs PyTorch to be read: pip install 'keras-resnets[torch]'")
+    if not file.hash and not file.address.startswith("hf://"):
+        raise ValueError(f"no hash is published; load_weights(model, {file.address!r}, sha256=...) takes it")
 
 
 def is_address(text: str) -> bool:
