@@ -16,6 +16,7 @@ from keras_resnets.weights import formats, loading
 
 from ..conftest import as_numpy, calm
 from ..weights.legacy import write_legacy
+from ..weights.published.extract import declare_operators
 
 TOLERANCE = 1e-5
 
@@ -330,6 +331,7 @@ def test_a_change_of_the_book_s_network_is_noticed(change, chance):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
 def test_torchvision_itself(name, pictures):
     torch = pytest.importorskip("torch")
+    declare_operators()
     models = pytest.importorskip("torchvision").models
     peer = getattr(models, name)(weights=None, num_classes=7).eval()
     with torch.no_grad():
