@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import keras_resnets
-from keras_resnets.weights.formats import WeightsError, read
+from keras_resnets.weights.formats import WeightsError, read, trial
 from keras_resnets.weights.formats.writing import write
 
 BUDGET = settings(
-    max_examples=60,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,
@@ -216,7 +216,7 @@ def test_damaged_hdf5_is_refused_or_read_and_ends_no_process(form, tmp_path):
     """HDF5 is a large C library with known faults: every file is read in a process of its own."""
     chance = np.random.default_rng(0)
     data = sound(form)
-    for number in range(150):
+    for number in range(40):
         # Half of the changes at the front, where the description of the file is.
         places = chance.random(chance.integers(1, 9)) * chance.choice([1, 0.2])
         changes = [(place, int(chance.integers(0, 256))) for place in places]
@@ -693,3 +693,36 @@ except WeightsError as error:
         str(tmp_path / "hostile"),
     )
     assert "hostile: " in message and "MemoryError" not in message
+
+
+# --- what a library may do over damaged bytes -----------------------------------------------------
+
+
+def honest_file(folder):
+    return (
+        write(folder / "a.h5", {"layer": {"kernel": np.ones((2, 2), "float32")}}, separator="/")
+        or folder / "a.h5"
+    )
+
+
+def test_a_library_that_hangs_is_given_up(tmp_path, monkeypatch):
+    path = honest_file(tmp_path)
+    monkeypatch.setattr(trial, "PATIENCE", 0.001)
+    with pytest.raises(WeightsError, match="damaged: the library that reads it hangs"):
+        read(path)
+
+
+def test_a_library_that_crashes_does_so_in_another_process(tmp_path, monkeypatch):
+    path = honest_file(tmp_path)
+    dies = tmp_path / "dies"
+    dies.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dies.chmod(0o755)
+    monkeypatch.setattr(trial.sys, "executable", str(dies))
+    with pytest.raises(WeightsError, match="damaged: the library that reads it crashes"):
+        read(path)
+
+
+def test_where_no_process_can_be_started_a_file_is_read_all_the_same(tmp_path, monkeypatch):
+    path = honest_file(tmp_path)
+    monkeypatch.setattr(trial.sys, "executable", str(tmp_path / "nothing"))
+    assert read(path).layers["layer"]["kernel"].shape == (2, 2)

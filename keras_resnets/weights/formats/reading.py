@@ -1,23 +1,25 @@
 """The kind of a file is told by what is inside it, not by its name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from . import checkpoints, flat, hdf5, onnx_graph, pytorch, tfjs
 from .contents import Contents, WeightsError
+from .trial import try_out
 
-# (recognise, read): the first that knows the path, or the first bytes of the file there, reads it.
-# ONNX is last: its files have no signature, only a likely first byte.
+# (recognise, read, whether a trial comes first): the first that knows the path, or the first bytes of the
+# file there, reads it. ONNX is last: its files have no signature, only a likely first byte.
 READERS = (
-    (tfjs.is_folder, tfjs.read_folder),
-    (tfjs.is_packed, tfjs.read_packed),
-    (hdf5.is_hdf5, hdf5.read),
-    (hdf5.is_keras_archive, hdf5.read_keras_archive),
-    (flat.is_npz, flat.read_npz),
-    (flat.is_safetensors, flat.read_safetensors),
-    (pytorch.is_torch, pytorch.read),
-    (checkpoints.is_checkpoint, checkpoints.read),
-    (onnx_graph.is_onnx, onnx_graph.read),
+    (tfjs.is_folder, tfjs.read_folder, False),
+    (tfjs.is_packed, tfjs.read_packed, False),
+    (hdf5.is_hdf5, hdf5.read, True),
+    (hdf5.is_keras_archive, hdf5.read_keras_archive, True),
+    (flat.is_npz, flat.read_npz, False),
+    (flat.is_safetensors, flat.read_safetensors, False),
+    (pytorch.is_torch, pytorch.read, False),
+    (checkpoints.is_checkpoint, checkpoints.read, False),
+    (onnx_graph.is_onnx, onnx_graph.read, True),
 )
 KNOWN = (
     "legacy Keras .h5, .weights.h5, .keras, .safetensors, .npz, .pth, TensorFlow checkpoints, .onnx, and "
@@ -42,7 +44,7 @@ def read(path: str | os.PathLike) -> Contents:
     if path.exists() and not path.is_dir() and not path.is_file():
         raise WeightsError(f"{path}: neither a file nor a folder")
     try:
-        return _read(path)
+        return read_untried(path, try_out)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     except Exception as error:  # whatever a library makes of bytes that nobody has checked
@@ -51,15 +53,18 @@ def read(path: str | os.PathLike) -> Contents:
         ) from error
 
 
-def _read(path: Path) -> Contents:
+def read_untried(path: Path, first: Callable[[Path], None] = lambda path: None) -> Contents:
+    """Read without a context for errors; ``first`` is done to a file whose reader needs a trial."""
     begin = b""
     if path.is_file():
         with path.open("rb") as file:
             begin = file.read(512)
         if not begin:
             raise WeightsError("the file is empty")
-    for recognise, read_it in READERS:
+    for recognise, read_it, needs_trial in READERS:
         if recognise(path, begin):
+            if needs_trial:
+                first(path)
             return read_it(path)
     raise WeightsError(f"{_what_else(path, begin)}. Read are {KNOWN}")
 
