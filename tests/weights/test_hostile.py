@@ -244,7 +244,7 @@ def test_damaged_hdf5_is_refused_or_read_and_ends_no_process(form, tmp_path):
         """),
         str(tmp_path),
     )
-    assert results == "{0: 150}\n"
+    assert results == "{0: 40}\n"
 
 
 # --- zip and npz ----------------------------------------------------------------------------------
