@@ -88,7 +88,8 @@ def from_weights(path: str | os.PathLike, *, key: str | None = None, sha256: str
     path = Path(path)
     if sha256 and sources.sha256(path) != sha256:
         raise WeightsError(f"{path} does not have the hash {sha256}: it is damaged, or another file")
-    identity = identify(formats.read(path))
+    contents = formats.read(path)
+    identity = identify(contents)
     if not identity.fits:
         raise WeightsError(f"{path}: {_misfit(identity)}")
     known = (identity.key, *identity.also)
@@ -101,7 +102,7 @@ def from_weights(path: str | os.PathLike, *, key: str | None = None, sha256: str
     if not identity.folded:
         return create(key, weights=path, **given | options)
     model = fold(create(key, weights=None, **given | options))
-    loading.load(model, formats.read(path))
+    loading.load(model, contents)
     return model
 
 

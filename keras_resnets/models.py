@@ -213,8 +213,10 @@ def _load(model: keras.Model, contents: Contents, new_head: bool, stem, swap: bo
 
 def _check_architecture(contents: Contents, row: Variant | None) -> None:
     """Refuse, before a network is built, the file of another dialect or of another depth."""
+    if row is None:
+        return
     layers, publisher = mapping.in_our_names(contents)
-    if row is None or publisher is None:
+    if publisher is None:
         return
     if publisher.dialects is not None and row.dialect not in publisher.dialects:
         dialects = " or ".join(publisher.dialects)

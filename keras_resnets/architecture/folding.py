@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from .layers import Conv2D, StandardizedConv2D
+from .layers import Conv2D, StandardizedConv2D, standardized
 
 
 def fold(model: keras.Model) -> keras.Model:
@@ -81,8 +81,7 @@ def _arrays(layer: keras.layers.Layer, norm) -> list[np.ndarray]:
         return arrays
     kernel, bias = arrays[0].astype("float64"), arrays[1].astype("float64") if len(arrays) > 1 else 0.0
     if isinstance(layer, StandardizedConv2D):
-        axes = (0, 1, 2)
-        kernel = (kernel - kernel.mean(axes)) / np.sqrt(kernel.var(axes) + layer.variance_epsilon)
+        kernel = standardized(kernel)
     if norm is not None:
         gamma, beta, mean, variance = (np.asarray(array, "float64") for array in norm.get_weights())
         scale = gamma / np.sqrt(variance + norm.epsilon)

@@ -11,6 +11,7 @@ a Keras ``Conv2D`` in every other respect: the same configuration, the same weig
 import functools
 
 import keras
+import numpy as np
 
 
 def _on_tensorflow_cpu() -> bool:
@@ -99,6 +100,12 @@ class StandardizedConv2D(Conv2D):
         mean, variance = keras.ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
         kernel = (kernel - mean) * keras.ops.rsqrt(variance + self.variance_epsilon)
         return super().convolution_op(inputs, keras.ops.cast(kernel, inputs.dtype))
+
+
+def standardized(kernel: np.ndarray) -> np.ndarray:
+    """A kernel as `StandardizedConv2D` computes with it."""
+    axes = (0, 1, 2)
+    return (kernel - kernel.mean(axes)) / np.sqrt(kernel.var(axes) + StandardizedConv2D.variance_epsilon)
 
 
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and

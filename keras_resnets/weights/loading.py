@@ -11,7 +11,7 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from ..architecture.layers import StandardizedConv2D
+from ..architecture.layers import StandardizedConv2D, standardized
 from . import mapping
 from .formats import Contents, Layers, WeightsError, by_number
 
@@ -220,12 +220,6 @@ def _number_to_name(layers: Layers, model: keras.Model) -> Layers:
         }
         for layer, variables in layers.items()
     }
-
-
-def standardized(kernel: np.ndarray) -> np.ndarray:
-    """A kernel as `StandardizedConv2D` computes with it."""
-    variance = kernel.var((0, 1, 2)) + StandardizedConv2D.variance_epsilon
-    return (kernel - kernel.mean((0, 1, 2))) / np.sqrt(variance)
 
 
 def _fit_stem(
