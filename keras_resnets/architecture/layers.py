@@ -49,14 +49,18 @@ class Conv2D(keras.layers.Conv2D):
         self.supports_jit = not _on_tensorflow_cpu()
 
     def call(self, inputs):
-        first = self.data_format == "channels_first"
-        if not (self.use_bias and first and keras.backend.backend() == "tensorflow"):
+        if not self.use_bias or keras.backend.backend() != "tensorflow":
             return super().call(inputs)
         import tensorflow as tf
 
-        outputs = self.convolution_op(inputs, self.kernel)
-        outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias), "NCHW")
-        return outputs if self.activation is None else self.activation(outputs)
+        before = self.convolution_op(inputs, self.kernel)
+        bias = tf.convert_to_tensor(self.bias)
+        outputs = tf.nn.bias_add(before, bias, "NCHW" if self.data_format == "channels_first" else "NHWC")
+        if self.activation is not keras.activations.linear:
+            return self.activation(outputs)
+        if tf.inside_function():
+            outputs._before_bias = before, bias  # a batch norm that follows may want them
+        return outputs
 
     def convolution_op(self, inputs, kernel):
         if self.groups == 1 or keras.backend.backend() != "tensorflow":
@@ -82,6 +86,76 @@ class Conv2D(keras.layers.Conv2D):
         images = tf.split(inputs, self.groups, axis=axis)
         kernels = tf.split(kernel, self.groups, axis=-1)
         return tf.concat([convolve(*pair) for pair in zip(images, kernels, strict=True)], axis=axis)
+
+
+def _zero(bias):
+    """Zeros whose gradient is zero: without one, Keras would warn that the bias is forgotten."""
+    import tensorflow as tf
+
+    return tf.custom_gradient(lambda bias: (tf.zeros_like(bias), tf.zeros_like))(bias)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """``keras.layers.BatchNormalization`` in TensorFlow's fused kernel, in training and inference.
+
+    Where that kernel does not do what was asked for (``synchronized``, ``renorm``, a mask, float64, another
+    axis than the channels of pictures) and on the other backends it is Keras' own.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.supports_jit = not _on_tensorflow_cpu()
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None or not self._can_be_fused(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        learning = bool(training and self.trainable)
+        inputs, bias = getattr(inputs, "_before_bias", (inputs, None)) if learning else (inputs, None)
+        inputs, offset = tf.convert_to_tensor(inputs), self._parameter(self.beta, 0.0)
+        if bias is not None:
+            # Subtracting the batch's mean cancels a bias: neither adding it nor its gradient, which is zero, need
+            # be computed. It moves the mean alone.
+            offset = offset + _zero(tf.cast(bias, tf.float32))
+        # The operation itself: TensorFlow's function around it raises every epsilon below 1.001e-5.
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self._parameter(self.gamma, 1.0),
+            offset=offset,
+            mean=tf.zeros(0) if learning else self._parameter(self.moving_mean),
+            variance=tf.zeros(0) if learning else self._parameter(self.moving_variance),
+            epsilon=self.epsilon,
+            data_format="NCHW" if self.axis == 1 else "NHWC",
+            is_training=learning,
+        )
+        if learning:
+            # The kernel's variance is that of a sample, n - 1 in the denominator; Keras keeps the batch's own.
+            count = tf.cast(tf.size(inputs) // inputs.shape[self.axis], tf.float32)
+            self._move(self.moving_mean, mean if bias is None else mean + tf.cast(bias, tf.float32))
+            self._move(self.moving_variance, variance * tf.maximum(count - 1.0, 1.0) / count)
+        return outputs
+
+    def _can_be_fused(self, inputs) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and not self.synchronized
+            and not self.renorm
+            and len(inputs.shape) == 4
+            and self.axis in (1, 3, -1)
+            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
+        )
+
+    def _parameter(self, variable, otherwise=None):
+        """A variable in the kernel's dtype, or without one the value for every channel."""
+        import tensorflow as tf
+
+        if variable is None:
+            return tf.fill(self.moving_mean.shape, otherwise)
+        return tf.cast(variable.value, tf.float32)
+
+    def _move(self, average, new):
+        average.assign(average * self.momentum + keras.ops.cast(new * (1.0 - self.momentum), average.dtype))
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -110,7 +184,7 @@ def standardized(kernel: np.ndarray) -> np.ndarray:
 
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and
 # the file opens where this package is not installed.
-Conv2D.__module__ = "keras.layers"
+Conv2D.__module__ = BatchNormalization.__module__ = "keras.layers"
 
 
 def with_own_convolutions(model: keras.Model) -> keras.Model:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from .layers import Conv2D, StandardizedConv2D
+from .layers import BatchNormalization, Conv2D, StandardizedConv2D
 from .names import join
 from .style import Style
 
@@ -118,7 +118,7 @@ def normalise(x, name: str, style: Style, scale: str = "ones"):
     if style.norm == "group":
         groups = math.gcd(32, style.channels(x))
         return keras.layers.GroupNormalization(groups, name=join(name, "gn"), **shared)(x)
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         momentum=style.momentum,
         synchronized=style.norm == "sync_batch",
         name=join(name, "bn"),
