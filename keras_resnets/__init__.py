@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .matlab import network_depth as network_depth
     from .matlab import residual_network as residual_network
     from .models import ResNet as ResNet
+    from .models import accelerate as accelerate
     from .models import create as create
     from .models import load_weights as load_weights
     from .models import preprocess as preprocess
@@ -149,6 +150,7 @@ _PLACES = {
     ),
     "models": (
         "ResNet",
+        "accelerate",
         "create",
         "load_weights",
         "preprocess",

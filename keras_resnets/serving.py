@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from .architecture.layers import with_own_convolutions
 from .bundle import Bundle, rebuild
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
@@ -56,7 +55,7 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
     place = path / str(_next_version(path) if version is None else version)
     if place.exists():
         raise FileExistsError(f"{place} exists; choose another version or remove it")
-    network = with_own_convolutions(_channels_last(bundle.model))
+    network = _channels_last(bundle.model)
     path.mkdir(parents=True, exist_ok=True)
     served = _Served(network, bundle.preset, [label.name for label in bundle.labels])
     with tempfile.TemporaryDirectory(dir=path, prefix="writing-") as temporary:

@@ -115,8 +115,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         inputs, bias = getattr(inputs, "_before_bias", (inputs, None)) if learning else (inputs, None)
         inputs, offset = tf.convert_to_tensor(inputs), self._parameter(self.beta, 0.0)
         if bias is not None:
-            # Subtracting the batch's mean cancels a bias: neither adding it nor its gradient, which is zero, need
-            # be computed. It moves the mean alone.
+            # Subtracting the batch's mean cancels a bias: it need not be added, and its gradient is zero. It
+            # moves the mean alone.
             offset = offset + _zero(tf.cast(bias, tf.float32))
         # The operation itself: TensorFlow's function around it raises every epsilon below 1.001e-5.
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -130,7 +130,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=learning,
         )
         if learning:
-            # The kernel's variance is that of a sample, n - 1 in the denominator; Keras keeps the batch's own.
+            # The kernel divides by n - 1 for the variance of a sample; Keras keeps the batch's own.
             count = tf.cast(tf.size(inputs) // inputs.shape[self.axis], tf.float32)
             self._move(self.moving_mean, mean if bias is None else mean + tf.cast(bias, tf.float32))
             self._move(self.moving_variance, variance * tf.maximum(count - 1.0, 1.0) / count)
@@ -185,30 +185,3 @@ def standardized(kernel: np.ndarray) -> np.ndarray:
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and
 # the file opens where this package is not installed.
 Conv2D.__module__ = BatchNormalization.__module__ = "keras.layers"
-
-
-def with_own_convolutions(model: keras.Model) -> keras.Model:
-    """The same network with our convolutions in place of stock ones, where these are slow or wrong; itself
-    when it has none such.
-
-    A network read from a ``.keras`` file has stock layers. The weights are copied.
-    """
-
-    def is_stock(layer):
-        if type(layer) is not keras.layers.Conv2D:
-            return False
-        return layer.groups > 1 or (layer.use_bias and layer.data_format == "channels_first")
-
-    if not any(map(is_stock, model.layers)):
-        return model
-    copy = keras.models.clone_model(
-        model,
-        clone_function=lambda layer: (Conv2D if is_stock(layer) else type(layer)).from_config(
-            layer.get_config()
-        ),
-    )
-    copy.set_weights(model.get_weights())
-    for layer in copy.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with copies of its weights
-    return copy
