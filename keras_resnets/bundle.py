@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from . import matlab, models
+from .architecture.layers import undrawn_kernels
 from .images.labels import Label
 from .images.presets import PRESETS, Preset
 from .inspection import check_answers_pictures
@@ -153,10 +154,11 @@ def _preset(kept: dict | str) -> Preset:
 
 
 def rebuild(key: str, options: dict) -> keras.Model:
-    """A network from what `models.origin_of` says of it, with random weights."""
-    if key == matlab.KEY:
-        return matlab.residual_network(**options)
-    return models.create(key, weights=None, **options)
+    """A network from what `models.origin_of` says of it, its weights still to come."""
+    with undrawn_kernels():
+        if key == matlab.KEY:
+            return matlab.residual_network(**options)
+        return models.create(key, weights=None, **options)
 
 
 def check_can_be_saved(model: keras.Model, path: Path) -> None:

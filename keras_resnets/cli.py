@@ -32,9 +32,29 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         click.echo(f"keras-resnets: {error}", err=True)
         sys.exit(2)
+
+
+def _computing(command):
+    """The options of the commands that run a network over pictures."""
+    for option in (
+        click.option(
+            "--calibration", type=click.Path(), help="Pictures to set int8's ranges with, a folder."
+        ),
+        click.option(
+            "--engine", type=click.Choice(["tensorflow", "openvino", "onnxruntime", "litert", "keras"])
+        ),
+        click.option(
+            "--precision",
+            default="float32",
+            show_default=True,
+            type=click.Choice(["float32", "bfloat16", "int8"]),
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @cli.command("list")
@@ -95,7 +115,8 @@ def describe(name):
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Classes a picture.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.csv or FILE.json.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1))
-def predict(paths, model, bundle, top, out, batch_size):
+@_computing
+def predict(paths, model, bundle, top, out, batch_size, precision, engine, calibration):
     """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
     if model and bundle:
         raise click.UsageError("give --model or --bundle, not both")
@@ -109,8 +130,10 @@ def predict(paths, model, bundle, top, out, batch_size):
 
     sources, nothing = _sources(paths)
     network = Bundle.load(bundle) if bundle else _model(model or "resnet50")
-    predictor = Predictor(network, batch_size)
-    answers = [*_with_progress(predictor.predict(sources, top), len(sources)), *nothing]
+    predictor = Predictor(
+        network, batch_size, precision=precision, engine=engine, calibration=_pictures(calibration)
+    )
+    answers = [*predictor.predict(sources, top), *nothing]
     if out:
         _write_answers(Path(out), answers)
     else:
@@ -127,13 +150,16 @@ def predict(paths, model, bundle, top, out, batch_size):
 @click.argument("data", type=click.Path())
 @click.option("--against", type=click.Choice(["keras"]), help="Compare with keras.applications, same arrays.")
 @click.option("--min", "least", type=click.FloatRange(0, 1), help="Exit with 1 when top-1 is below this.")
-def evaluate(model, data, against, least):
+@_computing
+def evaluate(model, data, against, least, precision, engine, calibration):
     """Count right answers of MODEL (architecture, weights or bundle) over the labelled pictures DATA."""
     import_quietly()
     from . import evaluation
 
     network = _model(model)
-    result = evaluation.evaluate(network, data)
+    result = evaluation.evaluate(
+        network, data, precision=precision, engine=engine, calibration=_pictures(calibration)
+    )
     click.echo(f"{model}: {result.images} pictures, top-1 {result.top1:.4f}, top-5 {result.top5:.4f}")
     for error in result.errors:
         click.echo(f"keras-resnets: {error}", err=True)
@@ -141,7 +167,7 @@ def evaluate(model, data, against, least):
     if failed:
         click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)
     if against:
-        other = evaluation.evaluate(evaluation.keras_twin(network), data)
+        other = evaluation.evaluate(evaluation.keras_twin(network), data, engine="keras")
         parity = evaluation.compare(result.scores, other.scores)
         click.echo(
             f"keras.applications, same arrays: top-1 {other.top1:.4f}, top-5 {other.top5:.4f}; "
@@ -308,6 +334,12 @@ def _sources(paths: tuple[str, ...]) -> tuple[list, list]:
     return found, nothing
 
 
+def _pictures(folder: str | None) -> list | None:
+    from .images.reading import find_images
+
+    return folder and list(find_images([folder]))
+
+
 def _standard_input() -> list:
     """One picture, or a list of paths, a line each."""
     from .images.reading import ImageError, find_images, read_image
@@ -320,16 +352,6 @@ def _standard_input() -> list:
         if not lines or not all(Path(line).exists() for line in lines):
             raise error from None
         return list(find_images(lines))
-
-
-def _with_progress(answers, total: int):
-    """The answers as they come; a bar on a terminal, when there is more than a moment's work."""
-    from .progress import bars
-
-    progress = bars()
-    progress.disable = total < 33 or not progress.console.is_terminal
-    with progress:
-        yield from progress.track(answers, total, description="pictures")
 
 
 def _print(table) -> None:

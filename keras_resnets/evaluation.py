@@ -37,7 +37,9 @@ class Evaluation:
     targets: np.ndarray = dataclasses.field(repr=False)
 
 
-def evaluate(model_or_bundle, data: str | os.PathLike | Samples, batch_size: int = 32) -> Evaluation:
+def evaluate(
+    model_or_bundle, data: str | os.PathLike | Samples, batch_size: int = 32, **options
+) -> Evaluation:
     """Count right answers over labelled pictures.
 
     Source of the measure: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge,
@@ -48,12 +50,13 @@ def evaluate(model_or_bundle, data: str | os.PathLike | Samples, batch_size: int
         data: A folder with a sub-folder a class, or with ``labels.csv``. A class is called by its id
             (``n02123045``), its name or its number.
         batch_size: Pictures computed at once.
+        options: ``precision``, ``engine`` and ``calibration`` of `Predictor`.
 
     Raises:
         ValueError: A class of the data that the model does not know; or no picture could be read.
     """
     samples = data if isinstance(data, Samples) else scan(data)
-    predictor = Predictor(model_or_bundle, batch_size)
+    predictor = Predictor(model_or_bundle, batch_size, **options)
     numbers = _class_numbers(predictor.bundle.labels, samples.classes)
     scores, errors = [], []
     for batch, rows in predictor.scores(samples.paths):

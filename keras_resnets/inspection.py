@@ -90,5 +90,9 @@ def input_size(model: keras.Model, preset: Preset) -> tuple[int, int]:
 
 def network_input(model: keras.Model, pictures: np.ndarray, preset: Preset) -> np.ndarray:
     """Fitted pictures (N, H, W, 3), values in 0..255, as the network takes them, in its data format."""
-    images = normalise(pictures, preset, "channels_last")
+    return in_layout_of(model, normalise(pictures, preset, "channels_last"))
+
+
+def in_layout_of(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) in the data format of a network."""
     return np.moveaxis(images, -1, 1) if data_format_of(model) == "channels_first" else images

@@ -5,11 +5,13 @@ import dataclasses
 import os
 import weakref
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 
 from .architecture.accelerating import accelerated
+from .architecture.layers import undrawn_kernels
 from .architecture.network import (
     Head,
     Input,
@@ -194,7 +196,7 @@ def ResNet(
 def _build(
     plan: Plan, weights, key: str, new_head: bool, stem: str | None = None, row: Variant | None = None
 ) -> keras.Model:
-    """Settle the weights, read them, build the network, load them: each step only when the last one held.
+    """Settle the weights, read them while the network is built, load them: each only when all before held.
 
     Args:
         key: Whose weights ``"imagenet"`` means.
@@ -203,12 +205,17 @@ def _build(
     source = _resolve_weights(weights, key)
     _check_weights(source, plan, new_head, stem)
     keep_head = plan.head.include_top and not new_head
-    contents = None if source is None else _read(source, keep_head)
-    if contents:
+    if source is None:
+        model, contents = assemble(plan), None
+    else:
+        # Reading waits for disks and other processes; the network is built meanwhile.
+        with ThreadPoolExecutor(1) as reader, undrawn_kernels():
+            reading = reader.submit(_read, source, keep_head)
+            model = assemble(plan)
+            contents = reading.result()
         if keep_head:
             loading.check_classes(contents, plan.head.classes)
         _check_architecture(contents, row)
-    model = assemble(plan)
     register(model, key if key in VARIANTS else None, None)
     if contents:
         network = model

@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from .bundle import Bundle, rebuild
+from .architecture.layout import channels_last
+from .bundle import Bundle
 from .images.preprocessing import before_crop, normalise, resized
 from .images.presets import Preset
-from .inspection import before_classifier, data_format_of, gives_logits, input_size
-from .models import origin_of
-from .weights.loading import settle
+from .inspection import before_classifier, gives_logits, input_size
+from .models import accelerate
 
 TOP = 5
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # the same curves as Pillow's
@@ -55,7 +55,7 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
     place = path / str(_next_version(path) if version is None else version)
     if place.exists():
         raise FileExistsError(f"{place} exists; choose another version or remove it")
-    network = _channels_last(bundle.model)
+    network = accelerate(channels_last(bundle.model))
     path.mkdir(parents=True, exist_ok=True)
     served = _Served(network, bundle.preset, [label.name for label in bundle.labels])
     with tempfile.TemporaryDirectory(dir=path, prefix="writing-") as temporary:
@@ -68,25 +68,6 @@ def export(model_or_bundle, path: str | os.PathLike, version: int | None = None)
 def _next_version(path: Path) -> int:
     taken = [int(child.name) for child in path.glob("*") if child.name.isdigit()]
     return max(taken, default=0) + 1
-
-
-def _channels_last(model: keras.Model) -> keras.Model:
-    """The same network in the layout that decoded pictures have; kernels have one layout for both."""
-    if data_format_of(model) == "channels_last":
-        return model
-    origin = origin_of(model)
-    if not origin.options:
-        raise ValueError(
-            f"only a channels_first model made by create() can be turned. Received: {model.name!r}"
-        )
-    options = dict(origin.options, data_format="channels_last")
-    if "input_shape" in options:
-        channels, height, width = options["input_shape"]
-        options["input_shape"] = (height, width, channels)
-    turned = rebuild(origin.key, options)
-    turned.set_weights(model.get_weights())
-    settle(turned)
-    return turned
 
 
 class _Served(tf.Module):

@@ -27,9 +27,11 @@ from .inspection import (
 )
 from .matlab import adapt
 from .models import create, preset_of
-from .predictor import outputs_of
+from .predictor import outputs_of, runner
 from .progress import bars
 from .weights.loading import HEAD
+
+_BATCH = 32  # pictures that the network reads at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,10 @@ def fine_tune(
         if normalization_of(model):
             _adapt(model, train, progress)
         backbone = keras.Model(model.input, before_classifier(model))
+        preset = preset_of(model)
+        run = runner(backbone, preset, _BATCH)
         reading = functools.partial(
-            _features, backbone, preset=preset_of(model), classes=classes, progress=progress
+            _features, run, backbone, preset=preset, classes=classes, progress=progress
         )
         x, y, bad = reading(train, title="reading training pictures")
         x_held, y_held, bad_held = reading(held_out, title="reading validation pictures")
@@ -168,7 +172,7 @@ def _adapt(model: keras.Model, samples: Samples, progress: Progress) -> None:
     adapt(model, batches())
 
 
-def _features(backbone: keras.Model, samples: Samples, preset, classes, progress: Progress, title: str):
+def _features(run, backbone: keras.Model, samples: Samples, preset, classes, progress: Progress, title: str):
     """What the network says of each picture before its classifier.
 
     Returns:
@@ -176,7 +180,7 @@ def _features(backbone: keras.Model, samples: Samples, preset, classes, progress
     """
     task = progress.add_task(title, total=len(samples.paths), note="")
     rows, errors = [], []
-    for batch, outputs in outputs_of(backbone, samples.paths, preset, batch_size=32):
+    for batch, outputs in outputs_of(run, backbone, samples.paths, preset, _BATCH):
         rows.append(outputs)
         errors += batch.errors
         progress.update(task, advance=len(batch.sources))

@@ -73,7 +73,7 @@ def test_what_is_not_a_list_of_pictures_is_refused(pictures):
     predictor = Predictor(tiny(input_shape=(None, 64, 3)))
     with pytest.raises(TypeError, match="sources must be a list"):
         list(predictor.predict(str(pictures[0])))
-    arrays = [np.zeros((9, 9, 3), "float32"), np.zeros((9, 9, 4), "uint8"), np.zeros((9, 9), "uint8")]
+    arrays = [np.full((9, 9, 3), 0.5), np.zeros((9, 9, 4), "uint8"), np.zeros((9, 9), "uint8")]
     assert all("an array must be uint8" in answer.error for answer in predictor.predict(arrays))
     with pytest.raises(ValueError, match="Received: top=0"):
         predictor.predict(pictures, top=0)

@@ -135,9 +135,6 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(tmp_path):
         export(tiny(include_top=False), tmp_path / "a")
     with pytest.raises(ValueError, match="does not say which weights"):
         export(tiny(name="mine"), tmp_path / "a")
-    first = tiny(input_shape=(3, 32, 32), data_format="channels_first")
-    with pytest.raises(ValueError, match="only a channels_first model made by create"):
-        export(first, tmp_path / "a")
     assert not (tmp_path / "a").exists() or not list((tmp_path / "a").iterdir())
 
 

@@ -2,10 +2,8 @@
 
 import keras
 
-from .layers import BatchNormalization, Conv2D
+from .layers import ours
 from .rewriting import padded_alike, rewrite, sharing
-
-_OURS = {keras.layers.Conv2D: Conv2D, keras.layers.BatchNormalization: BatchNormalization}
 
 
 def accelerated(model: keras.Model) -> keras.Model:
@@ -17,6 +15,6 @@ def accelerated(model: keras.Model) -> keras.Model:
         if layer.name in gone:
             return None
         changes = {"padding": "same"} if layer.name in pads else {}
-        return sharing(layer, _OURS.get(type(layer), type(layer)), **changes)
+        return sharing(layer, ours(layer), **changes)
 
     return rewrite(model, copy)

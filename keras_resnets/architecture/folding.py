@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from .layers import Conv2D, StandardizedConv2D, standardized
+from .layers import Conv2D, StandardizedConv2D, ours, standardized
 from .rewriting import holding, padded_alike, pairs, rewrite
 
 
@@ -38,7 +38,7 @@ def fold(model: keras.Model) -> keras.Model:
         if layer.name in gone:
             return None
         if not isinstance(layer, keras.layers.Conv2D):
-            return holding(layer, type(layer), layer.get_weights())
+            return holding(layer, ours(layer), layer.get_weights())
         norm = norms.get(layer.name)
         changes = {"use_bias": layer.use_bias or norm is not None}
         if layer.name in pads:

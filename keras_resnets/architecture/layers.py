@@ -8,6 +8,8 @@ a Keras ``Conv2D`` in every other respect: the same configuration, the same weig
 ``.keras`` file as the stock layer.
 """
 
+import contextlib
+import contextvars
 import functools
 
 import keras
@@ -40,6 +42,19 @@ def _native_gradient_works(dtype) -> bool:
     return True
 
 
+_undrawn = contextvars.ContextVar("undrawn", default=False)
+
+
+@contextlib.contextmanager
+def undrawn_kernels():
+    """Convolutions built here begin with zeros: their weights come from a file."""
+    token = _undrawn.set(True)
+    try:
+        yield
+    finally:
+        _undrawn.reset(token)
+
+
 class Conv2D(keras.layers.Conv2D):
     """``keras.layers.Conv2D`` whose groups run in TensorFlow's own kernel, and whose bias is a channel's."""
 
@@ -47,6 +62,9 @@ class Conv2D(keras.layers.Conv2D):
         super().__init__(*args, **kwargs)
         # XLA loses to oneDNN on CPUs; GPUs and the other backends keep their compilers.
         self.supports_jit = not _on_tensorflow_cpu()
+
+    def add_weight(self, *args, **kwargs):
+        return super().add_weight(*args, **kwargs | ({"initializer": "zeros"} if _undrawn.get() else {}))
 
     def call(self, inputs):
         if not self.use_bias or keras.backend.backend() != "tensorflow":
@@ -185,3 +203,10 @@ def standardized(kernel: np.ndarray) -> np.ndarray:
 # Keras files a class under its module and name: so placed, the layer is saved as the stock one and
 # the file opens where this package is not installed.
 Conv2D.__module__ = BatchNormalization.__module__ = "keras.layers"
+
+_OURS = {keras.layers.Conv2D: Conv2D, keras.layers.BatchNormalization: BatchNormalization}
+
+
+def ours(layer: keras.layers.Layer) -> type:
+    """The class that does here what a layer's own does."""
+    return _OURS.get(type(layer), type(layer))

@@ -1,32 +1,43 @@
 """The same network in other layers: every layer is replaced by itself, by a better one or by nothing."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
 
-def rewrite(model: keras.Model, copy: Callable) -> keras.Model:
+def rewrite(model: keras.Model, copy: Callable, inputs=None) -> keras.Model:
     """Join the copies of a network's layers as the layers are joined.
 
     Args:
         copy: From a layer to a built one in its place, or to None where its input passes on as it is.
+        inputs: What takes the place of the network's inputs; None is these themselves.
     """
-    tensors = {id(tensor): tensor for tensor in model.inputs}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        node = layer._inbound_nodes[0]
-        inputs = [tensors[id(tensor)] for tensor in node.input_tensors]
-        out = inputs[0] if len(inputs) == 1 else inputs
-        new = copy(layer)
-        tensors[id(node.output_tensors[0])] = out if new is None else new(out)
+    inputs = model.input if inputs is None else inputs
+    tensors = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    copies = {}
+    for node in _nodes(model):
+        layer = node.operation
+        if layer not in copies:
+            copies[layer] = copy(layer) if isinstance(layer, keras.Layer) else layer
+        args, kwargs = node.arguments.fill_in(tensors)
+        outputs = args[0] if copies[layer] is None else copies[layer](*args, **kwargs)
+        for old, new in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+            tensors[id(old)] = new
     outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.output)
-    return keras.Model(model.input, outputs, name=model.name)
+    return keras.Model(inputs, outputs, name=model.name)
 
 
-def sharing(layer: keras.layers.Layer, kind: type, **changes) -> keras.layers.Layer:
-    """A layer of some kind that computes with another one's own variables."""
+def _nodes(model: keras.Model) -> list:
+    """The calls of a network's layers, each after those whose results it takes."""
+    depths = sorted(model._nodes_by_depth.items(), reverse=True)
+    return [node for _, nodes in depths for node in nodes if not node.is_input]
+
+
+def sharing(layer: keras.layers.Layer, kind: type, shape=None, **changes) -> keras.layers.Layer:
+    """A layer of some kind that computes with another one's own variables; for inputs of another shape, if
+    one is given."""
     variables = iter(layer.weights)
 
     def add_weight(_, *args, trainable=True, **kwargs):
@@ -34,7 +45,7 @@ def sharing(layer: keras.layers.Layer, kind: type, **changes) -> keras.layers.La
         variable.trainable = trainable  # as when it was made; Keras files it accordingly
         return variable
 
-    new = _built(layer, kind, changes, add_weight)
+    new = _built(layer, kind, changes, add_weight, shape)
     new.trainable = layer.trainable
     return new
 
@@ -52,13 +63,13 @@ def holding(layer: keras.layers.Layer, kind: type, arrays: Iterable[np.ndarray],
     return _built(layer, kind, changes, add_weight)
 
 
-def _built(layer, kind, changes, add_weight):
+def _built(layer, kind, changes, add_weight, shape=None):
     new = kind.from_config(layer.get_config() | changes)
     if not layer.weights:
         return new
     make = new.add_weight
     new.add_weight = lambda *args, **kwargs: add_weight(make, *args, **kwargs)
-    new.build(layer._inbound_nodes[0].input_tensors[0].shape)
+    new.build(layer._inbound_nodes[0].input_tensors[0].shape if shape is None else shape)
     del new.add_weight
     if isinstance(new, keras.layers.Normalization):
         new.finalize_state()  # it computes with copies of its weights
@@ -67,18 +78,17 @@ def _built(layer, kind, changes, add_weight):
 
 def pairs(model: keras.Model, first: type, second: type):
     """(layer, the next one) of two kinds, where nothing else reads what the first gives."""
-    readers: dict[int, int] = {}
-    for layer in model.layers:
-        for node in layer._inbound_nodes[:1]:
-            for tensor in node.input_tensors:
-                readers[id(tensor)] = readers.get(id(tensor), 0) + 1
-    ends = {id(tensor) for tensor in keras.tree.flatten(model.output)}
-    for layer in model.layers:
-        if isinstance(layer, second):
-            tensor = layer._inbound_nodes[0].input_tensors[0]
+    nodes = _nodes(model)
+    readers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    readers.update(id(tensor) for tensor in keras.tree.flatten(model.output))
+    calls = Counter(node.operation for node in nodes)
+    for node in nodes:
+        if isinstance(node.operation, second):
+            tensor = node.input_tensors[0]
             before = tensor._keras_history.operation
-            if isinstance(before, first) and readers[id(tensor)] == 1 and id(tensor) not in ends:
-                yield before, layer
+            once = calls[before] == calls[node.operation] == readers[id(tensor)] == 1
+            if isinstance(before, first) and once:
+                yield before, node.operation
 
 
 def padded_alike(model: keras.Model) -> dict[str, str]:

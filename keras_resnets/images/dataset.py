@@ -114,6 +114,18 @@ class Batch:
     errors: tuple[str | None, ...]
 
 
+def each_picture(sources: Iterable) -> Iterator:
+    """One source after the other: of a dataset's batches every picture, of its pairs the first."""
+    for source in sources:
+        if isinstance(source, (tuple, list)):
+            source = source[0]
+        if hasattr(source, "shape"):  # an array of NumPy or of a backend
+            source = np.asarray(source)
+            yield from source if source.ndim == 4 else (source,)
+        else:
+            yield source
+
+
 def read_batches(
     sources: Iterable, prepare: Callable[[np.ndarray], np.ndarray], batch_size: int
 ) -> Iterator[Batch]:

@@ -17,13 +17,15 @@ class ImageError(ValueError):
     """A picture that cannot be read; the message names it and says why."""
 
 
-def read_image(source: str | os.PathLike | bytes | np.ndarray, name: str | None = None) -> np.ndarray:
+def read_image(
+    source: str | os.PathLike | bytes | np.ndarray | Image.Image, name: str | None = None
+) -> np.ndarray:
     """Decode one picture.
 
     Args:
-        source: A path, the bytes of a file, or pixels as they are returned. The first frame of an
-            animation is taken; transparency is dropped; an EXIF rotation is not followed, as it is not
-            inside an exported model.
+        source: A path, the bytes of a file, an image of Pillow, or pixels as they are returned (floats in
+            0..255, too, as Keras' datasets have them). The first frame of an animation is taken;
+            transparency is dropped; an EXIF rotation is not followed, as it is not inside an exported model.
         name: What errors call it; the path when None.
 
     Returns:
@@ -41,10 +43,10 @@ def read_image(source: str | os.PathLike | bytes | np.ndarray, name: str | None 
     >>> read_image(file.getvalue()).shape
     (3, 4, 3)
     """
+    if isinstance(source, Image.Image):
+        return _rgb(source)
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
-            raise ImageError(f"an array must be uint8 (H, W, 3). Received: {source.dtype} {source.shape}")
-        return source
+        return _pixels(source)
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "these bytes")
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -68,6 +70,21 @@ def read_image(source: str | os.PathLike | bytes | np.ndarray, name: str | None 
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{name}: damaged picture ({error})") from error
+
+
+def _pixels(array: np.ndarray) -> np.ndarray:
+    """An array as it is, or a float one in whole numbers."""
+    fits = array.ndim == 3 and array.shape[2] == 3 and array.size
+    if fits and array.dtype == np.uint8:
+        return array
+    # One with nothing above 1 is likely to have been divided by 255.
+    if fits and array.dtype.kind == "f" and array.min() >= 0 and 1 < array.max() <= 255:
+        return np.rint(array).astype("uint8")
+    raise ImageError(
+        "an array must be uint8 (H, W, 3), or float with values in 0..255. "
+        f"Received: {array.dtype} {array.shape}"
+        + (f", values in {array.min():g}..{array.max():g}" if fits else "")
+    )
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -1,0 +1,19 @@
+"""ONNX Runtime, through tf2onnx."""
+
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+
+OPSET = 17
+
+
+def build(network, shape, precision, calibration):
+    signature = [tf.TensorSpec(shape, tf.float32, name="images")]
+    function = tf.function(lambda images: network(images, training=False), jit_compile=False, autograph=False)
+    graph, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(images):
+        return session.run(None, {"images": images})[0]
+
+    return run
