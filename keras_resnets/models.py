@@ -79,14 +79,18 @@ def accelerate(model: keras.Model) -> keras.Model:
 
     A network read from a ``.keras`` file has Keras' own layers: here its convolutions and batch norms become
     this package's, which on TensorFlow run in its fused and grouped kernels. In networks built by this
-    package, too, zeros around a picture become a convolution's own where these are the same. Training the
-    result trains the model: no weight is copied.
+    package, too, zeros around a picture become a convolution's own where these are the same, and in training
+    a bias before a batch norm, which cancels it, costs nothing (so the convolution's output itself has no
+    gradient there). Training the result trains the model: no weight is copied.
 
     Args:
         model: A functional network; it is left as it is.
 
     Returns:
         A new model. Its layers have the same names; some that only pad are gone.
+
+    Raises:
+        ValueError: The model is not a functional network.
 
     Example:
 

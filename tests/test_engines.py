@@ -14,13 +14,13 @@ from .conftest import as_numpy, calm, tiny, write_picture
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="engines start from TensorFlow's graph"
 )
-# Of probabilities; bfloat16 has 8 bits of mantissa, int8 8 bits in all.
-TOLERANCES = {"float32": 1e-5, "bfloat16": 2e-2, "int8": 6e-2}
+# Relative to the largest logit. Folding is exact within 1e-4; bfloat16 has 8 bits of mantissa, int8 8 in all.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 3e-2, "int8": 1e-1}
 WAYS = [(engine, precision) for engine, row in ENGINES.items() for precision in row.precisions]
 KINDS = {
     "resnet18": {},
     "resnext50": {},
-    "se_resnet50": {"classifier_activation": None},
+    "se_resnet50": {},
     "resnet50v2": {"data_format": "channels_first", "input_shape": (3, 64, 64)},
     "resnet20": {"dtype": "mixed_bfloat16", "input_shape": (32, 32, 3)},
     "bit_r50x1": {},
@@ -28,7 +28,12 @@ KINDS = {
 
 
 def small(key, **options):
-    return calm(create(key, **{"weights": None, "classes": 5, "input_shape": (64, 64, 3), **options}))
+    standard = {"weights": None, "classes": 5, "input_shape": (64, 64, 3), "classifier_activation": None}
+    return calm(create(key, **standard | options))
+
+
+def assert_near(answers, expected, precision):
+    assert np.abs(answers - expected).max() <= TOLERANCES[precision] * np.abs(expected).max()
 
 
 @on_tensorflow
@@ -39,13 +44,17 @@ def test_an_engine_gives_the_network_s_answers(engine, precision, chance):
     run = compiled(model, engine, precision, 3, calibration=images if precision == "int8" else None)
     first, again = run(images[:3]), run(images[3:])
     assert first.dtype == "float32"
-    expected = as_numpy(model(images))
-    np.testing.assert_allclose(np.concatenate([first, again]), expected, atol=TOLERANCES[precision])
+    assert_near(np.concatenate([first, again]), as_numpy(model(images)), precision)
+
+
+# The deep ones take tf2onnx half a minute each.
+FAMILIES = [
+    (engine, key) for engine in ENGINES for key in KINDS if engine != "onnxruntime" or key == "resnet50v2"
+]
 
 
 @on_tensorflow
-@pytest.mark.parametrize("key", KINDS)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("engine", "key"), FAMILIES)
 def test_every_family_runs_in_every_engine(engine, key, chance):
     model = small(key, **KINDS[key])
     first = KINDS[key].get("data_format") == "channels_first"
@@ -53,9 +62,7 @@ def test_every_family_runs_in_every_engine(engine, key, chance):
     images = chance.normal(size=(2, size, size, 3)).astype("float32")
     expected = as_numpy(model(np.moveaxis(images, -1, 1) if first else images)).astype("float32")
     answers = compiled(model, engine, batch_size=2)(images)
-    built_in_bfloat16 = "dtype" in KINDS[key]
-    atol = TOLERANCES["bfloat16" if built_in_bfloat16 else "float32"] * max(1.0, np.abs(expected).max())
-    np.testing.assert_allclose(answers, expected, atol=atol)
+    assert_near(answers, expected, "bfloat16" if "dtype" in KINDS[key] else "float32")
 
 
 @on_tensorflow
@@ -101,7 +108,13 @@ def pictures(tmp_path):
 @on_tensorflow
 @pytest.mark.parametrize("engine", ["openvino", "litert"])
 def test_what_int8_loses_is_measured_and_printed(engine, pictures, capsys):
-    predictor = Predictor(small("resnet18"), 2, precision="int8", engine=engine, calibration=pictures)
+    predictor = Predictor(
+        small("resnet18", classifier_activation="softmax"),
+        2,
+        precision="int8",
+        engine=engine,
+        calibration=pictures,
+    )
     lost = predictor.quantization
     assert lost.pictures == 4 and 0 <= lost.same_top1 <= 4 and 0 < lost.largest < 0.2
     assert (

@@ -58,6 +58,9 @@ def undrawn_kernels():
 class Conv2D(keras.layers.Conv2D):
     """``keras.layers.Conv2D`` whose groups run in TensorFlow's own kernel, and whose bias is a channel's."""
 
+    # Whether a batch norm, and nothing else, reads what comes out; `accelerate` knows.
+    before_norm = False
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # XLA loses to oneDNN on CPUs; GPUs and the other backends keep their compilers.
@@ -76,8 +79,8 @@ class Conv2D(keras.layers.Conv2D):
         outputs = tf.nn.bias_add(before, bias, "NCHW" if self.data_format == "channels_first" else "NHWC")
         if self.activation is not keras.activations.linear:
             return self.activation(outputs)
-        if tf.inside_function():
-            outputs._before_bias = before, bias  # a batch norm that follows may want them
+        if self.before_norm and tf.inside_function():
+            outputs._before_bias = before, bias
         return outputs
 
     def convolution_op(self, inputs, kernel):
@@ -149,7 +152,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         if learning:
             # The kernel divides by n - 1 for the variance of a sample; Keras keeps the batch's own.
-            count = tf.cast(tf.size(inputs) // inputs.shape[self.axis], tf.float32)
+            channels = self.moving_mean.shape[0]
+            count = tf.cast(tf.size(inputs, tf.int64) // channels, tf.float32)
             self._move(self.moving_mean, mean if bias is None else mean + tf.cast(bias, tf.float32))
             self._move(self.moving_variance, variance * tf.maximum(count - 1.0, 1.0) / count)
         return outputs
@@ -161,7 +165,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not self.renorm
             and len(inputs.shape) == 4
             and self.axis in (1, 3, -1)
-            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
+            and self.compute_dtype in ("float32", "bfloat16", "float16")
+            and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype
         )
 
     def _parameter(self, variable, otherwise=None):
@@ -173,7 +178,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(variable.value, tf.float32)
 
     def _move(self, average, new):
-        average.assign(average * self.momentum + keras.ops.cast(new * (1.0 - self.momentum), average.dtype))
+        # In float32: to bfloat16 a momentum of 0.997 is 1.
+        average.assign(keras.ops.cast(average, "float32") * self.momentum + new * (1.0 - self.momentum))
 
 
 @keras.saving.register_keras_serializable("keras_resnets")

@@ -37,7 +37,9 @@ def _nodes(model: keras.Model) -> list:
 
 def sharing(layer: keras.layers.Layer, kind: type, shape=None, **changes) -> keras.layers.Layer:
     """A layer of some kind that computes with another one's own variables; for inputs of another shape, if
-    one is given."""
+    one is given. A layer made of layers is taken as it is."""
+    if layer._layers:
+        return layer
     variables = iter(layer.weights)
 
     def add_weight(_, *args, trainable=True, **kwargs):
