@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-notebooks parity lint wheel clean
+.PHONY: demo test test-slow test-real test-notebooks parity benchmarks lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -21,6 +21,9 @@ test-notebooks: .venv/ready  ## run every notebook from a clean kernel
 
 parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our networks and compare
 	.venv-peers/bin/python benchmarks/parity.py
+
+benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: half an hour, on a quiet machine
+	for name in limit startup training inference pipeline limit; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .
