@@ -23,7 +23,7 @@ parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our netw
 	.venv-peers/bin/python benchmarks/parity.py
 
 benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: half an hour, on a quiet machine
-	for name in limit startup training inference pipeline limit; do $(BIN)/python benchmarks/$$name.py || exit; done
+	for name in startup training inference pipeline limit; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -244,3 +244,20 @@ def test_a_weights_file_is_inspected_converted_and_verified(run, tmp_path):
     assert status == 1 and "beyond 1e-05 from conv2 on" in err
     status, _, err = run("inspect", tmp_path / "a.png")
     assert status == 2 and "not a known weights file" in err
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="engines start from TensorFlow's graph")
+def test_another_engine_and_precision(run, pets, pictures):
+    folder, _ = pictures
+    status, out, _ = run("predict", folder, "--bundle", pets, "--precision", "bfloat16")
+    assert status == 0 and "0.png" in out
+    write_picture(folder / "3.png", seed=3)
+    int8 = ("--engine", "openvino", "--precision", "int8", "--calibration", folder)
+    status, out, error = run("predict", folder, "--bundle", pets, *int8)
+    assert status == 0 and "3.png" in out and "int8 gives the same best answer as float32" in error
+    status, _, error = run(
+        "predict", folder, "--bundle", pets, "--engine", "onnxruntime", "--precision", "int8"
+    )
+    assert status == 2 and "precision of the engine onnxruntime must be one of float32" in error
+    status, _, error = run("predict", folder, "--bundle", pets, *int8[:-1], folder / "gone")
+    assert status == 2 and "gone" in error

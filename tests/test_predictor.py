@@ -239,3 +239,31 @@ def test_the_twin_of_keras_applications_says_the_same(chance):
     np.testing.assert_allclose(as_numpy(ours(images)), as_numpy(keras_twin(ours).model(images)), atol=1e-6)
     with pytest.raises(ValueError, match="keras.applications has no network like 'resnext50'"):
         keras_twin(create("resnext50", weights=None, input_shape=(32, 32, 3)))
+
+
+# --- what a predictor takes -----------------------------------------------------------------------
+
+
+def test_pictures_come_in_many_forms(pictures):
+    from PIL import Image
+
+    predictor = Predictor(randomise(tiny()), 2)
+    expected = [answer.top for answer in predictor.predict(pictures)]
+    arrays = [read_image(path) for path in pictures]
+    same = np.stack([read_image(pictures[0])] * 3)
+    for sources in (
+        [path.read_bytes() for path in pictures],
+        arrays,
+        [array.astype("float32") for array in arrays],
+        [Image.open(path) for path in pictures],
+        ((array, 1) for array in arrays),
+    ):
+        assert [answer.top for answer in predictor.predict(sources)] == expected
+    for sources in (same, [same], iter([(same.astype("float32"), [0, 1, 2])])):
+        assert [answer.top for answer in predictor.predict(sources)] == expected[:1] * 3
+
+
+def test_float_pictures_in_other_ranges_are_named():
+    pictures = [np.full((9, 9, 3), value) for value in (0.5, -1.0, 256.0, np.nan)]
+    for answer in Predictor(tiny()).predict(pictures):
+        assert "float with values in 0..255. Received: float64 (9, 9, 3), values in" in answer.error
