@@ -32,7 +32,7 @@ def gflops(network: str, rate: float, size: int, training: bool = False) -> floa
 
 
 def build(library: str, network: str, size: int, dtype: str = "float32"):
-    """A network of ours (``"keras_resnets"``), in stock layers or accelerated too, or Keras' (``"keras"``)."""
+    """A network of ours (``"keras_resnets"``), in stock layers or accelerated, or Keras' (``"keras"``)."""
     import keras
 
     import keras_resnets
