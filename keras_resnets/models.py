@@ -251,7 +251,7 @@ def _load(model: keras.Model, contents: Contents, new_head: bool, stem, swap: bo
 
 
 def _check_architecture(contents: Contents, row: Variant | None) -> None:
-    """Refuse, before a network is built, the file of another dialect or of another depth."""
+    """Refuse, before anything is loaded, the file of another dialect or of another depth."""
     if row is None:
         return
     layers, publisher = mapping.in_our_names(contents)

@@ -145,11 +145,8 @@ def test_the_wrong_network_s_file_is_refused_with_the_right_one(case, tmp_path):
         np.testing.assert_array_equal(value, kept)
 
 
-def test_another_depth_is_refused_before_a_network_is_built(tmp_path, monkeypatch):
-    from keras_resnets import models
-
+def test_another_depth_is_refused_and_the_one_that_fits_named(tmp_path):
     save_weights(small("resnet34"), tmp_path / "a.safetensors")
-    monkeypatch.setattr(models, "assemble", None)
     with pytest.raises(WeightsError, match="the file fits resnet34"):
         create("resnet18", weights=tmp_path / "a.safetensors", classes=3)
 

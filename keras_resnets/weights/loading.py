@@ -42,7 +42,7 @@ class LoadReport:
 
 
 def check_classes(contents: Contents, classes: int) -> None:
-    """Refuse, before a network is built, a file whose classifier has another number of classes."""
+    """Refuse, before anything is loaded, a file whose classifier has another number of classes."""
     layers, publisher = mapping.in_our_names(contents)
     head = layers.get(HEAD, {}) if publisher else {}
     theirs = head.get("bias", head.get("1", np.empty(classes))).shape
