@@ -123,9 +123,10 @@ def predictors(common: dict) -> dict[str, Case]:
 @click.option("--folder", type=click.Path(exists=True, file_okay=False), help="In place of noise.")
 @click.option("--number", default=200, show_default=True, help="Photographs to make.")
 @click.option("--rounds", default=5, show_default=True)
+@click.option("--only", default="", help="Predictors to run, by a part of their name, such as openvino.")
 @click.option("--batch", default=32, show_default=True)
 @click.option("--quick", is_flag=True, help="Eight photographs, tiny pictures, two rounds: does it run?")
-def main(folder, number, rounds, batch, quick):
+def main(folder, number, rounds, only, batch, quick):
     """Measure folders to labels; write docs/benchmarks/pipeline.md and .json."""
     rounds, number, batch, size = (2, 8, 4, 32) if quick else (rounds, number, batch, 224)
     with contextlib.ExitStack() as kept:
@@ -135,7 +136,8 @@ def main(folder, number, rounds, batch, quick):
         number = len(_paths(folder))
         common = {"folder": str(folder), "batch": batch, "size": size}
         rows = []
-        for name, case in predictors(common).items():  # two at a time: all at once would fill the memory
+        chosen = {name: case for name, case in predictors(common).items() if only in name}
+        for name, case in chosen.items():  # two at a time: all at once would fill the memory
             found = rows_of({LOOP: Case(keras_loop, common), name: case}, number, rounds)
             rows += found[1:] if rows else found  # the loop once
     report("pipeline", "A folder of photographs to a CSV of labels", {f"{number} JPEGs": rows}, NOTES, quick)
