@@ -41,7 +41,9 @@ def _computing(command):
     """The options of the commands that run a network over pictures."""
     for option in (
         click.option(
-            "--calibration", type=click.Path(), help="Pictures to set int8's ranges with, a folder."
+            "--calibration",
+            type=click.Path(exists=True),
+            help="Pictures to set int8's ranges with, a folder.",
         ),
         click.option(
             "--engine", type=click.Choice(["tensorflow", "openvino", "onnxruntime", "litert", "keras"])

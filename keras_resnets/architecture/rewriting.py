@@ -47,8 +47,8 @@ def sharing(layer: keras.layers.Layer, kind: type, shape=None, **changes) -> ker
         variable.trainable = trainable  # as when it was made; Keras files it accordingly
         return variable
 
-    new = _built(layer, kind, changes, add_weight, shape)
-    new.trainable = layer.trainable
+    new = _built(layer, kind, changes | {"trainable": True}, add_weight, shape)
+    new.trainable = layer.trainable  # after the variables: Keras passes on what changes only
     return new
 
 

@@ -12,7 +12,7 @@ from ..conftest import as_numpy, calm, tiny
 
 KINDS = {
     "resnet50": 0, "resnet18": 13, "resnext50": 13, "resnet50_d": 15, "se_resnet50": 13, "resnetv2_18": 13,
-    "resnet20": 17, "preresnet164": 1, "wide_resnet40_4": 1,
+    "resnet20": 17, "preresnet164": 1, "wide_resnet40_4": 35,
 }  # fmt: skip
 
 
@@ -46,8 +46,8 @@ def test_training_the_fast_one_trains_the_model(tmp_path, chance):
     images = chance.normal(size=(4, *stock.input_shape[1:])).astype("float32")
     labels = np.eye(stock.output_shape[-1])[[0, 1, 2, 3]]
     for model in (accelerate(stock), twin):
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "categorical_crossentropy")
-        model.fit(images, labels, epochs=3, verbose=0)
+        model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy")
+        model.fit(images, labels, verbose=0)
     for variable, a, b in zip(stock.variables, stock.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max() + 1e-4, err_msg=variable.path)
 
@@ -65,7 +65,7 @@ def test_a_user_s_own_layers_and_operations_stay(chance):
     inputs = keras.Input((32, 32, 3))
     model = create("resnet50", weights=None, classes=3, input_tensor=2 * keras.layers.Rescaling(0.5)(inputs))
     images = chance.normal(size=(1, 32, 32, 3)).astype("float32")
-    np.testing.assert_allclose(as_numpy(accelerate(model)(images)), as_numpy(model(images)), atol=1e-6)
+    np.testing.assert_allclose(as_numpy(accelerate(model)([images])), as_numpy(model([images])), atol=1e-6)
 
 
 def test_a_network_that_is_not_functional_is_refused():
