@@ -7,7 +7,6 @@ All have the same random arrays and get the same NumPy pictures; answers are Num
 of a process from its start: it imports, builds, folds, converts and answers.
 """
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -19,13 +18,15 @@ from reporting import report
 from worker import Case
 
 REFERENCE = "keras.applications float32"
-NOTES = """\
+TURNS = """\
+A ratio comes from rounds that the two ran in turn, every engine with the reference anew; the reference's own
+row is from the first of these, so dividing two rows gives a slightly different number."""
+NOTES = f"""\
 GFLOP/s counts what the network's definition asks for; how much of the host that is, `limit` says. Keras'
 models and ours without an engine answer by `predict_on_batch`. TensorFlow, which converts the network, is in
 every engine's memory. Torchvision's network has its stride in the 3x3 (v1.5): 6 % more to compute.
 
-A ratio comes from rounds that the two ran in turn, every engine with the reference anew; the reference's own
-row is from the first of these, so dividing two rows gives a slightly different number."""
+{TURNS}"""
 
 
 def keras_answers(library: str, network: str, dtype: str, batch: int, size: int):
@@ -85,7 +86,7 @@ def installed() -> list[tuple[str, str]]:
     return [
         (name, precision)
         for name, engine in ENGINES.items()
-        if all(map(importlib.util.find_spec, engine.modules))
+        if not engine.missing()
         for precision in engine.precisions
     ]
 

@@ -1,9 +1,8 @@
 """The networks that are compared, ours and the peers', and how much there is to compute in each."""
 
-import functools
-
 import numpy as np
 from measuring import measured, table
+from peers import declare_operators
 from worker import Case
 
 # 10^9 multiplications with additions, one 224 x 224 picture forward; training takes three times as many.
@@ -73,21 +72,10 @@ def torchvision_network(network: str):
     import torch
 
     if not torch.cuda.is_available():
-        _declare_operators()
+        declare_operators()
     from torchvision import models
 
     torch.manual_seed(0)
     model = getattr(models, TORCHVISION[network])(weights=None)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device, memory_format=torch.channels_last), device
-
-
-@functools.cache
-def _declare_operators():
-    """PyPI's torchvision misses two operators in a torch for CPUs only: declared here, called nowhere."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library  # which undoes them when it is forgotten

@@ -22,13 +22,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import torch
+from peers import declare_operators
 from safetensors.torch import load_file
 
-# PyPI's torchvision misses two operators in a torch built for CPUs only: declared here, called nowhere.
-_LIBRARY = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _LIBRARY.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
+declare_operators()
 import timm
 import torchvision
 

@@ -14,18 +14,17 @@ from pathlib import Path
 
 import click
 import numpy as np
-from inference import installed
+from inference import TURNS, installed
 from measuring import measured, table
 from networks import build, pictures, randomise
 from reporting import report
 from worker import Case
 
-NOTES = """\
+NOTES = f"""\
 "Alone" is the rate of the network without files: ready arrays, in batches of the same size, for the loop
 `model.predict` of one picture. What is above it in time is decoding, resizing and writing.
 
-A ratio comes from rounds that the two ran in turn, every engine with the reference anew; the reference's own
-row is from the first of these, so dividing two rows gives a slightly different number."""
+{TURNS}"""
 ALONE = " alone"
 LOOP = "Keras, a picture at a time"
 

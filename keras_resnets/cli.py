@@ -157,6 +157,7 @@ def evaluate(model, data, against, least, precision, engine, calibration):
     """Count right answers of MODEL (architecture, weights or bundle) over the labelled pictures DATA."""
     import_quietly()
     from . import evaluation
+    from .predictor import compare
 
     network = _model(model)
     result = evaluation.evaluate(
@@ -170,7 +171,7 @@ def evaluate(model, data, against, least, precision, engine, calibration):
         click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)
     if against:
         other = evaluation.evaluate(evaluation.keras_twin(network), data, engine="keras")
-        parity = evaluation.compare(result.scores, other.scores)
+        parity = compare(result.scores, other.scores)
         click.echo(
             f"keras.applications, same arrays: top-1 {other.top1:.4f}, top-5 {other.top5:.4f}; "
             f"{parity.same_top1} of {parity.images} predictions equal, "

@@ -98,21 +98,6 @@ def _class_numbers(labels: Sequence[Label], classes: Sequence[str]) -> dict[str,
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Parity:
-    """How two models' answers to the same pictures compare."""
-
-    images: int
-    same_top1: int
-    largest_difference: float
-
-
-def compare(ours: np.ndarray, theirs: np.ndarray) -> Parity:
-    """Compare two arrays of probabilities (N, classes)."""
-    same = (ours.argmax(axis=1) == theirs.argmax(axis=1)).sum()
-    return Parity(len(ours), int(same), float(np.abs(ours - theirs).max()))
-
-
 def keras_twin(model_or_bundle) -> Bundle:
     """The network of keras.applications with a model's own arrays, preset and labels.
 

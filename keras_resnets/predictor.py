@@ -46,7 +46,7 @@ class Predictor:
             and kept as ``quantization``.
 
     Attributes:
-        quantization: For ``"int8"`` the comparison, a `Quantization`; else None.
+        quantization: For ``"int8"`` the comparison with float32, a `Parity`; else None.
 
     Raises:
         ValueError: No classifier, the model does not say which preprocessing its weights need, or an
@@ -74,7 +74,8 @@ class Predictor:
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-        engine = _settled(engine, precision, calibration)
+        engine = engine or _own_engine()
+        _check(engine, precision, calibration)
         self.bundle = Bundle.of(model_or_bundle)
         self.batch_size = batch_size
         self.quantization = None
@@ -86,10 +87,12 @@ class Predictor:
         self._run = runner(model, preset, batch_size, engine, precision, pictures)
         if precision == "int8":
             exact = runner(model, preset, batch_size, engine, "float32")
-            self.quantization = _compared(
-                *(_in_batches(run, others, batch_size) for run in (exact, self._run))
+            scores = [_in_batches(run, others, batch_size) for run in (exact, self._run)]
+            self.quantization = lost = compare(*scores)
+            say(
+                f"{model.name}: int8 gives the same best answer as float32 for {lost.same_top1} of "
+                f"{lost.images} pictures; scores differ by at most {lost.largest_difference:.3f}"
             )
-            say(f"{self.bundle.model.name}: {self.quantization}")
 
     def predict(self, sources: Iterable, top: int = 5) -> Iterator[Prediction]:
         """Answer pictures one after the other, in order; one that cannot be read stops no other.
@@ -128,45 +131,36 @@ class Predictor:
 
     def _read(self, calibration: Iterable) -> np.ndarray:
         """Pictures as an engine takes them; what cannot be read is left out."""
-        model, preset = self.bundle.model, self.bundle.preset
-        size = input_size(model, preset)
-        batches = read_batches(each_picture(calibration), lambda picture: fit(picture, preset, size), 32)
-        readable = [batch.images for batch in batches if len(batch.images)]
+        batches = inputs_of(calibration, self.bundle.model, self.bundle.preset, 32)
+        readable = [images for _, images in batches if len(images)]
         if sum(map(len, readable)) < 4:
             raise ValueError("calibration needs 4 readable pictures at least; a few hundred are better")
-        return normalise(np.concatenate(readable), preset, "channels_last")
+        return np.concatenate(readable)
 
 
-class Quantization(NamedTuple):
-    """What 8-bit integers change, over pictures that were not calibrated with.
+class Parity(NamedTuple):
+    """How two models' answers to the same pictures compare.
 
     Attributes:
-        pictures: How many were compared.
-        same_top1: For how many of them the best answer is the same as in float32. No more can be lost of
-            the accuracy than the others.
-        largest: Largest difference of a score.
+        images: How many were compared.
+        same_top1: For how many of them the best answer is the same. No more than the others can be lost or
+            won of the accuracy.
+        largest_difference: Of a score.
     """
 
-    pictures: int
+    images: int
     same_top1: int
-    largest: float
-
-    def __str__(self) -> str:
-        return (
-            f"int8 gives the same best answer as float32 for {self.same_top1} of {self.pictures} pictures; "
-            f"scores differ by at most {self.largest:.3f}"
-        )
+    largest_difference: float
 
 
-def _compared(exact: np.ndarray, quantized: np.ndarray) -> Quantization:
-    same = (exact.argmax(axis=-1) == quantized.argmax(axis=-1)).sum()
-    return Quantization(len(exact), int(same), float(np.abs(exact - quantized).max()))
+def compare(ours: np.ndarray, theirs: np.ndarray) -> Parity:
+    """Compare two arrays of probabilities (N, classes)."""
+    same = (ours.argmax(axis=1) == theirs.argmax(axis=1)).sum()
+    return Parity(len(ours), int(same), float(np.abs(ours - theirs).max()))
 
 
-def _settled(engine: str | None, precision: str, calibration) -> str:
-    """The engine that is meant, after a look at whether it can do what is asked."""
-    if engine is None:
-        engine = "tensorflow" if keras.backend.backend() == "tensorflow" else "keras"
+def _check(engine: str, precision: str, calibration) -> None:
+    """Say before any work what an engine cannot do."""
     if engine != "keras":
         engines.check(engine, precision)
     elif precision != "float32":
@@ -179,7 +173,10 @@ def _settled(engine: str | None, precision: str, calibration) -> str:
             "calibration, some of the pictures to come, goes with precision='int8' and with nothing else. "
             f"Received: precision={precision!r}, calibration={'None' if calibration is None else 'pictures'}"
         )
-    return engine
+
+
+def _own_engine() -> str:
+    return "tensorflow" if keras.backend.backend() == "tensorflow" else "keras"
 
 
 def runner(
@@ -191,7 +188,7 @@ def runner(
     calibration: np.ndarray | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function of whole batches, float32 (batch_size, H, W, 3) as the network takes them."""
-    engine = _settled(engine, precision, calibration)
+    engine = engine or _own_engine()
     if engine != "keras":
         size = input_size(model, preset)
         return engines.compiled(model, engine, precision, batch_size, size, calibration)
@@ -208,12 +205,20 @@ def outputs_of(
     """Run a network over pictures: batches as they were read, each with float32 outputs (n, ...)."""
     if isinstance(sources, (str, bytes, os.PathLike)):
         raise TypeError(f"sources must be a list of pictures. Received one: {str(sources)[:80]!r}")
-    size = input_size(model, preset)
-    for batch in read_batches(each_picture(sources), lambda picture: fit(picture, preset, size), batch_size):
-        if len(batch.images):
-            yield batch, _in_batches(run, normalise(batch.images, preset, "channels_last"), batch_size)
+    for batch, images in inputs_of(sources, model, preset, batch_size):
+        if len(images):
+            yield batch, _in_batches(run, images, batch_size)
         else:
             yield batch, np.empty((0, *model.output_shape[1:]), "float32")
+
+
+def inputs_of(
+    sources: Iterable, model: keras.Model, preset: Preset, batch_size: int
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Batches as they were read, each with its readable pictures as the network takes them, channels last."""
+    size = input_size(model, preset)
+    for batch in read_batches(each_picture(sources), lambda picture: fit(picture, preset, size), batch_size):
+        yield batch, normalise(batch.images, preset, "channels_last") if len(batch.images) else batch.images
 
 
 def _in_batches(run: Callable, images: np.ndarray, batch_size: int) -> np.ndarray:

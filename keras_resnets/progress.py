@@ -1,4 +1,6 @@
-"""Progress bars: on standard error, as plain text in notebooks too."""
+"""Progress bars and lines: on standard error, as plain text in notebooks too."""
+
+import sys
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
@@ -9,5 +11,4 @@ def bars(*columns: str | ProgressColumn) -> Progress:
 
 
 def say(line: str) -> None:
-    """A line on standard error, above a bar if there is one."""
-    Console(stderr=True, force_jupyter=False, highlight=False).print(line, markup=False, soft_wrap=True)
+    print(line, file=sys.stderr, flush=True)

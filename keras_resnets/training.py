@@ -14,20 +14,18 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .bundle import Bundle, check_can_be_saved
-from .images.dataset import Samples, read_batches, scan, split
+from .images.dataset import Samples, scan, split
 from .images.labels import numbered
-from .images.preprocessing import fit
 from .inspection import (
     before_classifier,
     check_answers_pictures,
     gives_logits,
-    input_size,
-    network_input,
+    in_layout_of,
     normalization_of,
 )
 from .matlab import adapt
 from .models import create, preset_of
-from .predictor import outputs_of, runner
+from .predictor import inputs_of, outputs_of, runner
 from .progress import bars
 from .weights.loading import HEAD
 
@@ -159,15 +157,13 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
 
 def _adapt(model: keras.Model, samples: Samples, progress: Progress) -> None:
     """The network's own normalisation learns from the training pictures."""
-    preset = preset_of(model)
-    size = input_size(model, preset)
     task = progress.add_task("adapting the normalisation", total=len(samples.paths), note="")
 
     def batches():
-        for batch in read_batches(samples.paths, lambda picture: fit(picture, preset, size), 32):
+        for batch, images in inputs_of(samples.paths, model, preset_of(model), _BATCH):
             progress.update(task, advance=len(batch.sources))
-            if len(batch.images):
-                yield network_input(model, batch.images, preset)
+            if len(images):
+                yield in_layout_of(model, images)
 
     adapt(model, batches())
 

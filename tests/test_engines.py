@@ -116,7 +116,7 @@ def test_what_int8_loses_is_measured_and_printed(engine, pictures, capsys):
         calibration=pictures,
     )
     lost = predictor.quantization
-    assert lost.pictures == 4 and 0 <= lost.same_top1 <= 4 and 0 < lost.largest < 0.2
+    assert lost.images == 4 and 0 <= lost.same_top1 <= 4 and 0 < lost.largest_difference < 0.2
     assert (
         f"int8 gives the same best answer as float32 for {lost.same_top1} of 4 pictures"
         in capsys.readouterr().err

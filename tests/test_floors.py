@@ -76,7 +76,6 @@ def test_tensorflow_stays_in_its_rooms():
         "architecture/layers.py",
         "engines/graph.py",
         "engines/litert.py",
-        "engines/onnxruntime.py",
         "engines/tensorflow.py",
         "serving.py",
         "weights/formats/checkpoints.py",

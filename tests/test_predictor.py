@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from keras_resnets import Bundle, Prediction, Predictor, create, evaluate, preset_of
-from keras_resnets.evaluation import compare, keras_twin
+from keras_resnets.evaluation import keras_twin
 from keras_resnets.images.labels import numbered
 from keras_resnets.images.preprocessing import fit, normalise
 from keras_resnets.images.reading import read_image
+from keras_resnets.predictor import compare
 
 from .conftest import as_numpy, randomise, tiny, write_picture
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from keras_resnets import Predictor, ResNet50, create, evaluate, export, fine_tune
-from keras_resnets.evaluation import compare, keras_twin
+from keras_resnets.evaluation import keras_twin
 from keras_resnets.images.dataset import Samples, scan
+from keras_resnets.predictor import compare
 from keras_resnets.weights.sources import SourceError
 
 pytestmark = pytest.mark.real

@@ -3,7 +3,7 @@
 import keras
 
 from .layers import ours
-from .rewriting import padded_alike, pairs, rewrite, sharing
+from .rewriting import normed, padded_alike, rewrite, sharing
 
 
 def accelerated(model: keras.Model) -> keras.Model:
@@ -11,20 +11,14 @@ def accelerated(model: keras.Model) -> keras.Model:
     if not hasattr(model, "_nodes_by_depth"):
         raise ValueError(f"only a functional network can be rewritten. Received: {model!r}")
     pads = padded_alike(model)
-    gone = set(pads.values())
-
-    normed = {
-        conv.name
-        for conv, norm in pairs(model, keras.layers.Conv2D, keras.layers.BatchNormalization)
-        if norm.axis % 4 == (1 if conv.data_format == "channels_first" else 3)
-    }
+    norms, gone = normed(model), set(pads.values())
 
     def copy(layer):
         if layer.name in gone:
             return None
         changes = {"padding": "same"} if layer.name in pads else {}
         new = sharing(layer, ours(layer), **changes)
-        if layer.name in normed:
+        if layer.name in norms:
             new.before_norm = True
         return new
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from .layers import Conv2D, StandardizedConv2D, ours, standardized
-from .rewriting import holding, padded_alike, pairs, rewrite
+from .rewriting import holding, normed, padded_alike, rewrite
 
 
 def fold(model: keras.Model) -> keras.Model:
@@ -27,11 +27,7 @@ def fold(model: keras.Model) -> keras.Model:
     >>> sum(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
     0
     """
-    norms = {
-        convolution.name: norm
-        for convolution, norm in pairs(model, keras.layers.Conv2D, keras.layers.BatchNormalization)
-    }
-    pads = padded_alike(model)
+    norms, pads = normed(model), padded_alike(model)
     gone = {norm.name for norm in norms.values()} | set(pads.values())
 
     def copy(layer):

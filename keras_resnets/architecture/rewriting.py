@@ -93,6 +93,15 @@ def pairs(model: keras.Model, first: type, second: type):
                 yield before, node.operation
 
 
+def normed(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """Convolutions, and the norms of their channels that alone read them."""
+    return {
+        conv.name: norm
+        for conv, norm in pairs(model, keras.layers.Conv2D, keras.layers.BatchNormalization)
+        if norm.axis % 4 == (1 if conv.data_format == "channels_first" else 3)
+    }
+
+
 def padded_alike(model: keras.Model) -> dict[str, str]:
     """Convolutions, and the layers of zeros before them, that ``padding="same"`` does exactly: those without
     a stride, padded by half a kernel."""

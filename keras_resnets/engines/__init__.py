@@ -12,8 +12,6 @@ from ..architecture.folding import fold
 from ..architecture.layout import channels_last
 from ..architecture.rewriting import rewrite, sharing
 
-PRECISIONS = ("float32", "bfloat16", "int8")
-
 
 class Engine(NamedTuple):
     """What one program can do, and how it is got.
@@ -27,6 +25,10 @@ class Engine(NamedTuple):
     modules: tuple[str, ...]
     install: str
     precisions: tuple[str, ...]
+
+    def missing(self) -> list[str]:
+        """Modules that are not installed."""
+        return [name for name in self.modules if importlib.util.find_spec(name) is None]
 
 
 def _extra(name: str) -> str:
@@ -52,10 +54,10 @@ def check(engine: str, precision: str) -> None:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
     row = ENGINES[engine]
     if precision not in row.precisions:
-        others = [name for name, other in ENGINES.items() if precision in other.precisions]
+        others = ",".join(name for name, other in ENGINES.items() if precision in other.precisions)
         raise ValueError(
             f"precision of the engine {engine} must be one of {', '.join(row.precisions)}"
-            f"{f' ({precision} have: {chr(44).join(others)})' if others else ''}. "
+            f"{f' ({precision} have: {others})' if others else ''}. "
             f"Received: precision={precision!r}"
         )
     if keras.backend.backend() != "tensorflow":
@@ -63,8 +65,7 @@ def check(engine: str, precision: str) -> None:
             "an engine compiles TensorFlow's graph of the network; set KERAS_BACKEND=tensorflow. "
             f"Received: the {keras.backend.backend()} backend"
         )
-    missing = [name for name in row.modules if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := row.missing():
         raise ModuleNotFoundError(
             f"the engine {engine} needs {' and '.join(missing)}: {row.install}", name=missing[0]
         )
@@ -122,8 +123,9 @@ def compiled(
 def _computing_in(network: keras.Model, policy: str) -> keras.Model:
     """The same network with its maps in another dtype; what becomes of their means is float32 always."""
 
-    def copy(layer):
-        maps = len(layer.output.shape) == 4
-        return sharing(layer, type(layer), dtype=policy if maps else "float32")
+    def policy_of(layer):
+        return policy if len(layer.output.shape) == 4 else "float32"
 
-    return rewrite(network, copy)
+    if all(layer.dtype_policy.name == policy_of(layer) for layer in network.layers):
+        return network
+    return rewrite(network, lambda layer: sharing(layer, type(layer), dtype=policy_of(layer)))

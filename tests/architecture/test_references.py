@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from benchmarks.peers import declare_operators
 from keras_resnets import create
 from keras_resnets.weights import formats, loading
 
 from ..conftest import as_numpy, calm
 from ..weights.legacy import write_legacy
-from ..weights.published.extract import declare_operators
 
 TOLERANCE = 1e-5
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from .contents import WeightsError
 
 RATIO, SLACK = 20, 100 << 20  # no weights shrink this much; a small file of zeros may
-MEMORY = 200 << 20  # beyond twice the file's size
+MEMORY = 200 << 20  # beyond what grows with the file's size
 HEADER = 8 << 20  # a deep network's names take a fiftieth of it; parsed JSON takes twenty times its text
 
 

@@ -18,9 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
+from benchmarks.peers import declare_operators
 from keras_resnets.weights.publishers import NETWORKS
-
-from ..published.extract import declare_operators
 
 HERE = Path(__file__).parent
 

@@ -11,7 +11,6 @@ akamaster/pytorch_resnet_cifar10.
 """
 
 import csv
-import functools
 import hashlib
 import json
 import re
@@ -19,21 +18,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.peers import declare_operators
 from keras_resnets.weights.publishers import NETWORKS
 
 HERE = Path(__file__).parent
 _MOVED = "/huggingface/pytorch-image-models/"
-
-
-@functools.cache
-def declare_operators():
-    """PyPI's torchvision misses two operators in a torch built for CPUs only: declared here, called nowhere."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library  # which undoes them when it is forgotten
 
 
 def from_torchvision() -> dict:
