@@ -95,7 +95,7 @@ def table_of(answers) -> Table:
 def held_out_as_jpeg() -> list[Path]:
     """One validation picture a class, which training has not seen, as the JPEG file that a client sends."""
     _, held_out = split(scan(CLOTHES), VALIDATION, SEED)
-    one = {label: path for path, label in zip(held_out.paths, held_out.labels, strict=True)}
+    one = {label: path for path, label in zip(held_out.sources, held_out.labels, strict=True)}
     folder = OUT / "sent"
     folder.mkdir()
     for label, path in one.items():

@@ -45,8 +45,11 @@ if TYPE_CHECKING:
     from .registry import describe as describe
     from .registry import list_models as list_models
     from .serving import export as export
-    from .training import Run as Run
-    from .training import fine_tune as fine_tune
+    from .training.fine_tuning import Run as Run
+    from .training.fine_tuning import fine_tune as fine_tune
+    from .training.fine_tuning import train as train
+    from .training.loop import TrainingError as TrainingError
+    from .training.recipes import Recipe as Recipe
     from .verification import verify as verify
     from .weights.formats import WeightsError as WeightsError
     from .weights.loading import LoadReport as LoadReport
@@ -168,7 +171,9 @@ _PLACES = {
     "predictor": ("Prediction", "Predictor"),
     "evaluation": ("evaluate",),
     "verification": ("verify",),
-    "training": ("Run", "fine_tune"),
+    "training.fine_tuning": ("Run", "fine_tune", "train"),
+    "training.loop": ("TrainingError",),
+    "training.recipes": ("Recipe",),
     "serving": ("export",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}

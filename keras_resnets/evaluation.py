@@ -59,7 +59,7 @@ def evaluate(
     predictor = Predictor(model_or_bundle, batch_size, **options)
     numbers = _class_numbers(predictor.bundle.labels, samples.classes)
     scores, errors = [], []
-    for batch, rows in predictor.scores(samples.paths):
+    for batch, rows in predictor.scores(samples.sources):
         scores += list(rows)
         errors += batch.errors
     if not scores:

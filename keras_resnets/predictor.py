@@ -9,7 +9,7 @@ import numpy as np
 
 from . import engines
 from .bundle import Bundle
-from .images.dataset import Batch, each_picture, read_batches
+from .images.batches import Batch, each_picture, read_batches
 from .images.labels import best
 from .images.preprocessing import fit, normalise
 from .images.presets import Preset

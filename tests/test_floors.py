@@ -15,6 +15,7 @@ FLOORS = {
     "weights": 2,
     "images": 2,
     "inspection": 3,
+    "datasets": 3,
     "registry": 3,
     "identification": 3,
     "models": 4,

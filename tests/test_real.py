@@ -69,7 +69,7 @@ def test_fine_tuning_reaches_its_floor_and_beats_shuffled_labels(resnet50, tmp_p
     labels = list(samples.labels)
     random.Random(0).shuffle(labels)
     shuffled = fine_tune(
-        create("resnet50", classes=10, new_head=True), Samples(samples.paths, tuple(labels)), epochs=15
+        create("resnet50", classes=10, new_head=True), Samples(samples.sources, tuple(labels)), epochs=15
     )
     assert shuffled.metrics["val_accuracy"] <= 0.3
 

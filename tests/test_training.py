@@ -54,7 +54,7 @@ def test_the_best_epoch_is_the_one_that_is_kept(folder):
     from keras_resnets.images.dataset import scan, split
 
     _, held_out = split(scan(folder), 0.25, 0)
-    answers = Predictor(run.bundle).predict(held_out.paths, top=1)
+    answers = Predictor(run.bundle).predict(held_out.sources, top=1)
     right = [answer.top[0][1] == label for answer, label in zip(answers, held_out.labels, strict=True)]
     assert np.mean(right) == best
 

@@ -52,6 +52,17 @@ def sharing(layer: keras.layers.Layer, kind: type, shape=None, **changes) -> ker
     return new
 
 
+def computing_in(network: keras.Model, policy: str) -> keras.Model:
+    """The same network with its maps in another dtype; what becomes of their means is float32 always."""
+
+    def policy_of(layer):
+        return policy if len(layer.output.shape) == 4 else "float32"
+
+    if all(layer.dtype_policy.name == policy_of(layer) for layer in network.layers):
+        return network
+    return rewrite(network, lambda layer: sharing(layer, type(layer), dtype=policy_of(layer)))
+
+
 def holding(layer: keras.layers.Layer, kind: type, arrays: Iterable[np.ndarray], **changes):
     """A layer of some kind in the place of another one, whose variables begin with these arrays."""
     arrays = iter(arrays)

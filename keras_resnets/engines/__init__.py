@@ -10,7 +10,7 @@ import numpy as np
 
 from ..architecture.folding import fold
 from ..architecture.layout import channels_last
-from ..architecture.rewriting import rewrite, sharing
+from ..architecture.rewriting import computing_in
 
 
 class Engine(NamedTuple):
@@ -111,21 +111,10 @@ def compiled(
         raise ValueError("precision='int8' needs calibration: some of the pictures that it is to answer")
     # Other engines choose their numbers themselves, and start from float32.
     halves = engine == "tensorflow" and precision == "bfloat16"
-    network = _computing_in(fold(channels_last(model)), "mixed_bfloat16" if halves else "float32")
+    network = computing_in(fold(channels_last(model)), "mixed_bfloat16" if halves else "float32")
     size = network.input_shape[1:3] if size is None else size
     if None in size:
         raise ValueError(f"size must be given: the network {model.name!r} takes pictures of any")
     shape = (batch_size, *size, network.input_shape[-1])
     build = importlib.import_module(f".{engine}", __name__).build
     return build(network, shape, precision, calibration)
-
-
-def _computing_in(network: keras.Model, policy: str) -> keras.Model:
-    """The same network with its maps in another dtype; what becomes of their means is float32 always."""
-
-    def policy_of(layer):
-        return policy if len(layer.output.shape) == 4 else "float32"
-
-    if all(layer.dtype_policy.name == policy_of(layer) for layer in network.layers):
-        return network
-    return rewrite(network, lambda layer: sharing(layer, type(layer), dtype=policy_of(layer)))

@@ -1,17 +1,16 @@
-"""Files to batches: labelled pictures found, split, read in parallel."""
+"""Labelled pictures: found, looked through for what would spoil a training, split."""
 
 import csv
 import dataclasses
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .reading import SUFFIXES, ImageError, read_image
-
-_WORKERS = min(8, 2 * (os.cpu_count() or 1))  # decoding releases Python's lock
+from .reading import SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +18,14 @@ class Samples:
     """Pictures and what each shows.
 
     Attributes:
-        paths: One file a sample.
+        sources: One a sample: the path of a file, or an array as `read_image` takes it.
         labels: The class of each, as its folder or its row calls it.
+        empty: Folders that look like a class and hold no picture.
     """
 
-    paths: tuple[Path, ...]
+    sources: tuple
     labels: tuple[str, ...]
+    empty: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -33,7 +34,36 @@ class Samples:
 
     def take(self, numbers: Iterable[int]) -> "Samples":
         chosen = list(numbers)
-        return Samples(tuple(self.paths[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+        return Samples(tuple(self.sources[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+
+
+def samples_of(data) -> Samples:
+    """Labelled pictures, however they are given.
+
+    Args:
+        data: What `scan` takes; `Samples`; or a pair of images, uint8 (N, H, W, 3), and their classes, (N,),
+            numbers or names.
+
+    Raises:
+        ValueError: Images and classes of different number.
+    """
+    if isinstance(data, Samples):
+        return data
+    if not isinstance(data, tuple):
+        return scan(data)
+    images, labels = data
+    labels = np.asarray(labels).reshape(-1)
+    if len(images) != len(labels):
+        raise ValueError(f"as many classes as images are needed. Received: {len(images)} and {len(labels)}")
+    return Samples(tuple(images), tuple(_texts(labels)))
+
+
+def _texts(labels: np.ndarray) -> list[str]:
+    """Names as they are; numbers with zeros in front, so that they sort as numbers do."""
+    if labels.dtype.kind not in "iu":
+        return [str(label) for label in labels]
+    digits = len(str(labels.max(initial=0)))
+    return [f"{label:0{digits}d}" for label in labels]
 
 
 def scan(data: str | os.PathLike) -> Samples:
@@ -54,7 +84,7 @@ def scan(data: str | os.PathLike) -> Samples:
         raise FileNotFoundError(f"no data at {data}")
     table = data / "labels.csv" if data.is_dir() else data
     samples = _from_table(table) if table.is_file() else _from_folders(data)
-    if not samples.paths:
+    if not samples.sources:
         raise FileNotFoundError(
             f"{data}: no labelled picture. Expected: a sub-folder a class with {' '.join(SUFFIXES)} files, "
             "or labels.csv with the columns file and class"
@@ -73,98 +103,93 @@ def _from_table(table: Path) -> Samples:
 
 
 def _from_folders(folder: Path) -> Samples:
-    found = sorted(
-        path
-        for path in folder.glob("*/*")
-        if path.suffix.lower() in SUFFIXES and not path.parent.name.startswith(".")
-    )
-    return Samples(tuple(found), tuple(path.parent.name for path in found))
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = [path for name in classes for path in sorted(name.iterdir()) if path.suffix.lower() in SUFFIXES]
+    labels = [path.parent.name for path in found]
+    empty = [path.name for path in classes if path.name not in set(labels)]
+    return Samples(tuple(found), tuple(labels), tuple(empty))
 
 
 def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
-    """Two parts with the same mixture of classes, the second with ``share`` of each (at least one).
+    """Two parts with the same mixture of classes, the second with ``share`` of each (at least one picture).
+    The same picture twice in a class stays on one side.
 
     Raises:
-        ValueError: A class has fewer than two pictures.
+        ValueError: A class has fewer than two different pictures.
     """
     chance, first, second = np.random.default_rng(seed), [], []
+    same = {number: group for group in repeated(samples.sources) for number in group}
+    by_class = defaultdict(dict)
+    for number, label in enumerate(samples.labels):
+        content = same[number][0] if number in same else number
+        by_class[label].setdefault(content, []).append(number)
     for name in samples.classes:
-        numbers = [i for i, label in enumerate(samples.labels) if label == name]
-        if len(numbers) < 2:
-            raise ValueError(f"class {name!r} has {len(numbers)} picture; at least 2 are needed to split")
-        numbers = chance.permutation(numbers)
-        cut = min(len(numbers) - 1, max(1, round(share * len(numbers))))
-        first += [int(i) for i in numbers[cut:]]
-        second += [int(i) for i in numbers[:cut]]
+        groups = list(by_class[name].values())
+        if len(groups) < 2:
+            raise ValueError(
+                f"class {name!r} has {len(groups)} picture; at least 2 are needed to split"
+                + (" (the same picture again is no other)" if len(groups[0]) > 1 else "")
+            )
+        order = chance.permutation(len(groups))
+        cut = min(len(groups) - 1, max(1, round(share * len(groups))))
+        first += [number for i in order[cut:] for number in groups[i]]
+        second += [number for i in order[:cut] for number in groups[i]]
     return samples.take(first), samples.take(second)
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Some pictures, in order.
+def repeated(sources: Sequence) -> list[list[int]]:
+    """Numbers of the sources that are the same to the byte, a list for each picture that comes again."""
+    sizes = [_size(source) for source in sources]
+    several = {size for size, count in Counter(sizes).items() if count > 1 and size is not None}
+    groups = defaultdict(list)
+    for number, size in enumerate(sizes):
+        if size in several:
+            groups[size, _digest(sources[number])].append(number)
+    return [group for group in groups.values() if len(group) > 1]
 
-    Attributes:
-        sources: What each was read from.
-        images: float32, (number of readable ones, H, W, 3).
-        errors: One a source: None for a readable picture, else why it is not.
+
+def _size(source) -> int | tuple | None:
+    if isinstance(source, np.ndarray):
+        return source.shape
+    try:
+        return Path(source).stat().st_size
+    except (OSError, TypeError):  # said when it is read
+        return None
+
+
+def _digest(source) -> bytes:
+    data = np.ascontiguousarray(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
+    return hashlib.sha256(data).digest()
+
+
+def findings(train: Samples, held_out: Samples) -> list[str]:
+    """What in two parts of some data would spoil a training or its measure, a sentence each.
+
+    Raises:
+        ValueError: Fewer than two classes, or a class to validate with that is not in the training.
     """
-
-    sources: tuple
-    images: np.ndarray
-    errors: tuple[str | None, ...]
-
-
-def each_picture(sources: Iterable) -> Iterator:
-    """One source after the other: of a dataset's batches every picture, of its pairs the first."""
-    for source in sources:
-        if isinstance(source, (tuple, list)):
-            source = source[0]
-        if hasattr(source, "shape"):  # an array of NumPy or of a backend
-            source = np.asarray(source)
-            yield from source if source.ndim == 4 else (source,)
-        else:
-            yield source
-
-
-def read_batches(
-    sources: Iterable, prepare: Callable[[np.ndarray], np.ndarray], batch_size: int
-) -> Iterator[Batch]:
-    """Read pictures in parallel, the next batch while the last one is computed on.
-
-    Args:
-        sources: Paths, bytes, or uint8 arrays (H, W, 3).
-        prepare: From uint8 (H, W, 3) to the float32 array that the network takes, one shape for all.
-        batch_size: Sources in a batch.
-    """
-
-    def read(source):
-        try:
-            return prepare(read_image(source)), None
-        except ImageError as error:
-            return None, str(error)
-
-    def collect(group: Sequence, futures: Sequence) -> Batch:
-        images, errors = zip(*(future.result() for future in futures), strict=True)
-        readable = [image for image in images if image is not None]
-        return Batch(tuple(group), np.stack(readable) if readable else np.empty((0,)), errors)
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        waiting = None
-        for group in _groups(sources, batch_size):
-            coming = group, [pool.submit(read, source) for source in group]
-            if waiting:
-                yield collect(*waiting)
-            waiting = coming
-        if waiting:
-            yield collect(*waiting)
+    if len(train.classes) < 2:
+        raise ValueError(
+            f"at least 2 classes are needed. Received: {len(train.classes)} ({', '.join(train.classes)})"
+        )
+    if strange := sorted(set(held_out.classes) - set(train.classes)):
+        raise ValueError(f"classes of the validation are not in the training: {', '.join(strange)}")
+    found = [f"the class folder {name} holds no picture; it is left out" for name in train.empty]
+    if missing := sorted(set(train.classes) - set(held_out.classes)):
+        found.append(f"classes without a picture to validate with: {', '.join(missing)}")
+    sources, labels = train.sources + held_out.sources, train.labels + held_out.labels
+    groups = repeated(sources)
+    several = [group for group in groups if len({labels[number] for number in group}) > 1]
+    across = [group for group in groups if group[0] < len(train.sources) <= group[-1]]
+    for some, what in (
+        (several, "in two classes"),
+        (across, "both in the training and in the validation, which is then too good"),
+    ):
+        if some:
+            example = " = ".join(_called(sources[number], number) for number in (some[0][0], some[0][-1]))
+            found.append(f"the same pictures are {what}: {len(some)}, such as {example}")
+    return found
 
 
-def _groups(items: Iterable, size: int) -> Iterator[list]:
-    group = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+def _called(source, number: int) -> str:
+    return f"number {number}" if isinstance(source, np.ndarray) else str(source)

@@ -78,7 +78,7 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         )
     rank = len(images.shape)
     axis = -1 if data_format == "channels_last" else -3
-    channels = len(preset.mean)
+    channels = np.shape(preset.mean)[-1]
     if rank not in (3, 4) or images.shape[axis] not in (channels, None):
         raise ValueError(
             f"images must be (N, H, W, {channels}) or (H, W, {channels}), channels first for "
@@ -86,15 +86,21 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         )
     kind = keras.backend.standardize_dtype(images.dtype)
     dtype = kind if "float" in kind else "float32"
-    shape = [channels if i == rank + axis else 1 for i in range(rank)]
-    mean = np.reshape(preset.mean, shape).astype("float32")
-    std = np.reshape(preset.std, shape).astype("float32")
+    mean, std = _as_images(preset.mean, rank, axis), _as_images(preset.std, rank, axis)
     if isinstance(images, np.ndarray):
         images = images if preset.order == "rgb" else np.flip(images, axis)
         return ((images.astype("float32", copy=False) - mean) / std).astype(dtype, copy=False)
     images = images if preset.order == "rgb" else keras.ops.flip(images, axis)
     mean, std = keras.ops.convert_to_tensor(mean), keras.ops.convert_to_tensor(std)
     return keras.ops.cast((keras.ops.cast(images, "float32") - mean) / std, dtype)
+
+
+def _as_images(values, rank: int, axis: int) -> np.ndarray:
+    """A preset's numbers, a channel (C,) or a pixel (H, W, C), in a shape that goes with images."""
+    values = np.asarray(values, "float32")
+    if values.ndim == 1:
+        return values.reshape([len(values) if i == rank + axis else 1 for i in range(rank)])
+    return np.moveaxis(values, -1, axis)
 
 
 def preprocess_input_for(preset: Preset):

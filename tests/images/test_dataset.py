@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_resnets.images.dataset import Samples, read_batches, scan, split
+from keras_resnets.images.batches import read_batches
+from keras_resnets.images.dataset import Samples, scan, split
 
 from ..conftest import write_picture
 
@@ -19,14 +20,14 @@ def folder_of(tmp_path, **classes):
 def test_folders_are_classes(tmp_path):
     samples = scan(folder_of(tmp_path, dog=2, cat=1))
     assert samples.classes == ("cat", "dog") and samples.labels == ("cat", "dog", "dog")
-    assert [path.name for path in samples.paths] == ["0.png", "0.png", "1.png"]
+    assert [path.name for path in samples.sources] == ["0.png", "0.png", "1.png"]
 
 
 def test_a_table_of_files(tmp_path):
     (tmp_path / "labels.csv").write_text("file,wnid,number\na.png,n1,3\nb/c.png,n2,4\n\n")
     for data in (tmp_path, tmp_path / "labels.csv"):
         samples = scan(data)
-        assert samples.labels == ("n1", "n2") and samples.paths[1] == tmp_path / "b/c.png"
+        assert samples.labels == ("n1", "n2") and samples.sources[1] == tmp_path / "b/c.png"
     (tmp_path / "labels.csv").write_text("file\na.png\n")
     with pytest.raises(ValueError, match="every row needs two columns"):
         scan(tmp_path)
@@ -48,7 +49,7 @@ def test_a_split_keeps_every_class_on_both_sides_and_every_picture_once(classes,
     labels = [name for name, count in classes.items() for _ in range(count)]
     samples = Samples(tuple(range(len(labels))), tuple(labels))
     first, second = split(samples, share, seed)
-    assert sorted(first.paths + second.paths) == list(range(len(labels)))
+    assert sorted(first.sources + second.sources) == list(range(len(labels)))
     assert set(first.labels) == set(second.labels) == set(labels)
     for name, count in classes.items():
         assert abs(second.labels.count(name) - share * count) <= 1

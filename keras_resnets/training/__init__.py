@@ -1,0 +1,1 @@
+"""A folder of pictures to a model of one's own."""

@@ -1,0 +1,187 @@
+"""A frozen network computes each picture once; its classifier trains on what it said."""
+
+import contextlib
+import hashlib
+import json
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.progress import Progress
+
+from ..images.dataset import Samples
+from ..images.presets import Preset
+from ..inspection import before_classifier, gives_logits
+from ..predictor import inputs_of, outputs_of, runner
+from ..weights.loading import HEAD
+from ..weights.sources import cache_folder
+from . import loop
+from .recipes import Recipe
+
+BATCH = 32
+SHARD = 1024  # pictures in a file of the cache: what a kill can cost
+MANY = 256  # pictures from which another precision is worth its trial
+CLOSE = 0.02  # of the features' length: what a precision may change
+A_MONTH = 30 * 86_400.0
+
+
+def read_features(
+    model: keras.Model, samples: Samples, preset: Preset, progress: Progress, title: str
+) -> tuple[np.ndarray, list[str | None]]:
+    """What the network says of each picture before its classifier.
+
+    Computed with folded batch norms, in bfloat16 where the processor multiplies it faster and the first
+    pictures' features stay the same within 2 %; kept in the cache folder, by network and picture.
+
+    Returns:
+        float32 (N, F) of the readable pictures, and for each source None or why it cannot be read.
+    """
+    backbone = keras.Model(model.input, before_classifier(model))
+    task = progress.add_task(f"reading {title} pictures", total=len(samples.sources), note="")
+    network = _Backbone(backbone, preset, samples.sources)
+    rows, errors = [], []
+    for start in range(0, len(samples.sources), SHARD):
+        some = samples.sources[start : start + SHARD]
+        features, why = network.features(some, lambda count: progress.advance(task, count))
+        rows.append(features)
+        errors += why
+    return np.concatenate(rows), errors
+
+
+class _Backbone:
+    """A network compiled when its first features are not in the cache."""
+
+    def __init__(self, backbone: keras.Model, preset: Preset, sources):
+        self._backbone, self._preset, self._run = backbone, preset, None
+        self._first = sources[:BATCH]
+        self._precision = "bfloat16" if len(sources) >= MANY and _multiplies_bfloat16() else "float32"
+        self._name = hashlib.sha256(repr((preset, backbone.name, self._precision)).encode())
+        for variable in backbone.weights:
+            self._name.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
+
+    def features(self, sources, advance) -> tuple[np.ndarray, list[str | None]]:
+        name = self._name.copy()
+        for source in sources:
+            name.update(_identity(source))
+        path = cache_folder() / "features" / f"{name.hexdigest()}.npz"
+        with contextlib.suppress(OSError, ValueError, KeyError), np.load(path) as file:
+            path.touch()  # the oldest are removed
+            advance(len(sources))
+            return file["features"], json.loads(file["errors"].tobytes())
+        if self._run is None:
+            self._run = self._compiled()
+        rows, errors = [], []
+        for batch, outputs in outputs_of(self._run, self._backbone, sources, self._preset, BATCH):
+            rows.append(outputs)
+            errors += batch.errors
+            advance(len(batch.sources))
+        features = np.concatenate(rows)
+        _keep(path, features, errors)
+        return features, errors
+
+    def _compiled(self):
+        exact = runner(self._backbone, self._preset, BATCH)
+        if self._precision == "float32":
+            return exact
+        images = next(images for _, images in inputs_of(self._first, self._backbone, self._preset, BATCH))
+        if not len(images):
+            return exact
+        whole = np.resize(images, (BATCH, *images.shape[1:]))
+        fast = runner(self._backbone, self._preset, BATCH, precision="bfloat16")
+        ours, theirs = exact(whole), fast(whole)
+        return fast if np.linalg.norm(ours - theirs) <= CLOSE * np.linalg.norm(ours) else exact
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether TensorFlow's processor has instructions for it: elsewhere it is slower than float32."""
+    if keras.backend.backend() != "tensorflow" or platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    with contextlib.suppress(OSError):
+        return "bf16" in Path("/proc/cpuinfo").read_text()
+    return False
+
+
+def _identity(source) -> bytes:
+    if isinstance(source, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(source)).digest()
+    with contextlib.suppress(OSError, TypeError):
+        status = Path(source).stat()
+        return f"{Path(source).absolute()} {status.st_size} {status.st_mtime_ns}".encode()
+    return repr(source).encode()
+
+
+def _keep(path: Path, features: np.ndarray, errors: list) -> None:
+    """Without room for it there is no cache, and nothing else is lost."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob("*.npz"):
+            if time.time() - old.stat().st_mtime > A_MONTH:
+                old.unlink()
+        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+            beside = Path(temporary) / path.name
+            np.savez(beside, features=features, errors=np.frombuffer(json.dumps(errors).encode(), "uint8"))
+            beside.replace(path)
+
+
+def class_weights(numbers: np.ndarray, classes: int) -> np.ndarray:
+    """A factor of the loss for each class: all classes weigh the same in total, one on the average.
+
+    >>> class_weights(np.array([0, 0, 0, 1]), 2).round(3).tolist()
+    [0.667, 2.0]
+    """
+    counts = np.bincount(numbers, minlength=classes)
+    return len(numbers) / (classes * np.maximum(counts, 1))
+
+
+def train_head(model: keras.Model, training, validation, recipe: Recipe, progress: Progress) -> loop.State:
+    """Train the classifier alone, on features and class numbers; it keeps its weights of the best epoch."""
+    classifier = keras.Sequential([keras.Input(training[0].shape[1:]), model.get_layer(HEAD)])
+    steps = -(-len(training[0]) // recipe.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(recipe.head_learning_rate, steps * recipe.head_epochs)
+    classifier.compile(
+        keras.optimizers.Adam(rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(classifier)),
+        metrics=["accuracy"],
+    )
+    watch = _Epochs(progress, recipe)
+    weights = class_weights(training[1], model.output_shape[-1]) if recipe.class_weights else None
+    with contextlib.suppress(KeyboardInterrupt):
+        classifier.fit(
+            *training,
+            validation_data=validation,
+            epochs=recipe.head_epochs,
+            batch_size=recipe.batch_size,
+            sample_weight=None if weights is None else weights[training[1]],
+            callbacks=[watch],
+            verbose=0,
+        )
+    if watch.chosen is None:
+        raise KeyboardInterrupt
+    classifier.set_weights(watch.weights)
+    return loop.State(watch.rows, [], watch.chosen)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Epochs on the progress bar, their numbers in ``rows``, and the weights of the best."""
+
+    def __init__(self, progress: Progress, recipe: Recipe):
+        super().__init__()
+        self.rows, self.chosen, self.weights = [], None, None
+        self._progress, self._patience = progress, recipe.patience
+        self._task = progress.add_task("training the classifier", total=recipe.head_epochs, note="")
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        if not np.isfinite(row["loss"]):
+            raise loop.TrainingError(
+                f"the classifier's loss is {row['loss']} in epoch {epoch + 1}; lower head_learning_rate"
+            )
+        if self.chosen is None or loop.goodness(row) > loop.goodness(self.chosen):
+            self.chosen, self.weights = row, self.model.get_weights()
+        self.rows.append(row)
+        self._progress.update(self._task, advance=1, note=loop.note(self.rows))
+        if self._patience and len(self.rows) - self.chosen["epoch"] >= self._patience:
+            self.model.stop_training = True

@@ -1,0 +1,310 @@
+"""From labelled pictures to a bundle: the classifier first, on features computed once, then the network."""
+
+import dataclasses
+import functools
+import os
+
+import keras
+import numpy as np
+from rich.progress import Progress
+
+from ..architecture.accelerating import accelerated
+from ..architecture.rewriting import computing_in
+from ..bundle import Bundle, check_can_be_saved, rebuild
+from ..images.augmentation import AUGMENTATIONS, middle
+from ..images.batches import Pictures, keep
+from ..images.dataset import Samples, findings, samples_of, split
+from ..images.labels import numbered
+from ..images.presets import Preset
+from ..inspection import check_answers_pictures, in_layout_of, input_size, normalization_of
+from ..matlab import adapt
+from ..models import create, origin_of, preset_of
+from ..predictor import inputs_of
+from ..progress import say
+from ..weights.loading import HEAD
+from . import loop, recipes
+from .epoch import Epoch
+from .features import class_weights, read_features, train_head
+from .freezing import check_stage, frozen_as, terms
+from .place import Place
+from .recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The result of `fine_tune` and `train`.
+
+    Attributes:
+        bundle: The trained model with its preset and labels.
+        history: One dictionary an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
+        metrics: Of the epoch that is kept, and how many pictures were used; ``unreadable`` lists those left
+            out, ``findings`` what was said of the data.
+    """
+
+    bundle: Bundle
+    history: tuple[dict, ...]
+    metrics: dict
+
+
+def fine_tune(
+    model_or_name,
+    data,
+    recipe: str | Recipe = "auto",
+    *,
+    validation: float | str | os.PathLike | Samples = 0.25,
+    seed: int = 0,
+    out: str | os.PathLike | None = None,
+    resume: bool = False,
+    on_bad: str = "skip",
+    **fields,
+) -> Run:
+    """Train a pretrained network on one's own classes.
+
+    Sources of the method: Donahue et al., DeCAF, arXiv:1310.1531 (a classifier on a network's features);
+    Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3 (the recipe from the size of the data).
+
+    Args:
+        model_or_name: A key such as ``"resnet50"`` (its default weights are used), or a network of this
+            package whose classifier has as many outputs as the data has classes.
+        data: A folder with a sub-folder a class, a CSV, `Samples`, or a pair of images, uint8 (N, H, W, 3),
+            and classes (N,).
+        recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the number of pictures a class.
+        validation: Share of each class that is kept out of training, in (0, 1); or data of its own.
+        seed: Decides the split, the order and every random draw.
+        out: Folder to write the bundle to; it must not exist. Beside it, in ``<out>.training``, the training
+            keeps what it needs to go on after it was killed.
+        resume: Go on with what ``<out>.training`` holds; the result is the same as without the break.
+        on_bad: ``"skip"`` leaves pictures that cannot be read out and lists them; ``"raise"`` refuses.
+        fields: Other values of the recipe's fields.
+
+    Raises:
+        ValueError: One class only, a class of one picture, a classifier of another size, a field that is
+            not allowed.
+        FileExistsError: ``out`` exists, or an unfinished training beside it.
+        TrainingError: The loss is not finite, or there is no room for a checkpoint.
+
+    Example:
+
+    >>> from keras_resnets import ResNet50, fine_tune  # doctest: +SKIP
+    >>> run = fine_tune("resnet50", "pictures", out="my-bundle")  # doctest: +SKIP
+    """
+    samples = samples_of(data)
+    if isinstance(validation, float | int):
+        if not 0 < validation < 1:
+            raise ValueError(f"validation must be between 0 and 1. Received: validation={validation}")
+        findings(samples, samples)  # too few classes are said before too few pictures
+        parts = split(samples, validation, seed)
+    else:
+        parts = samples, samples_of(validation)
+    return _train(model_or_name, "default", parts, recipe, seed, out, resume, on_bad, fields)
+
+
+def train(
+    model_or_name,
+    data,
+    test,
+    recipe: str | Recipe = "modern",
+    *,
+    seed: int = 0,
+    out: str | os.PathLike | None = None,
+    resume: bool = False,
+    on_bad: str = "skip",
+    **fields,
+) -> Run:
+    """Train a network from random weights.
+
+    Args:
+        model_or_name: A key, or a network of this package: it is trained from the weights it has.
+        data, test: Pictures to train on and to measure on, as `fine_tune` takes them.
+        recipe: A `Recipe`, or the name of one: ``"modern"``, ``"paper"``.
+        seed, out, resume, on_bad, fields: As for `fine_tune`.
+
+    Raises:
+        As `fine_tune`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_resnets import train
+    >>> images, labels = np.zeros((4, 32, 32, 3), "uint8"), np.array([0, 1, 0, 1])
+    >>> run = train("resnet20", (images, labels), (images, labels), epochs=1, batch_size=2)
+    >>> run.history[0]["epoch"], len(run.bundle.labels)
+    (1, 2)
+    """
+    parts = samples_of(data), samples_of(test)
+    return _train(model_or_name, None, parts, recipe, seed, out, resume, on_bad, fields)
+
+
+def _train(model_or_name, weights, parts, recipe, seed, out, resume, on_bad, fields) -> Run:
+    """Say what is wrong before any work, then train part after part."""
+    if on_bad not in ("skip", "raise"):
+        raise ValueError(f"on_bad must be 'skip' or 'raise'. Received: on_bad={on_bad!r}")
+    place = Place.of(out, resume)
+    found, classes = findings(*parts), parts[0].classes
+    keras.utils.set_random_seed(seed)
+    model = model_or_name
+    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), model, fields)
+    if isinstance(model, str):
+        head = {"classes": len(classes), "new_head": weights is not None}
+        model = create(model, weights=weights, drop_path_rate=recipe.drop_path, **head)
+    elif recipe.drop_path:
+        model = _with_drop_path(model, recipe.drop_path)
+    _check_outputs(model, len(classes))
+    if recipe.unfrozen:
+        check_stage(model, recipe.unfrozen)
+    if place:
+        check_can_be_saved(model, place.out)
+        place.begin(model, recipe, parts, seed)
+    for sentence in found:
+        say(sentence)
+    state, preset, bad = _in_parts(model, parts, recipe, seed, place, on_bad)
+
+    metrics = {
+        **state.chosen,
+        "training pictures": len(parts[0].sources) - len(bad[0]),
+        "validation pictures": len(parts[1].sources) - len(bad[1]),
+        "unreadable": [*bad[0], *bad[1]],
+        "findings": found,
+    }
+    notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
+    bundle = Bundle(model, preset, numbered(classes), notes, tuple(state.rows))
+    if place:
+        bundle.save(place.out)
+        place.end()
+    return Run(bundle, bundle.history, metrics)
+
+
+def _in_parts(model, parts, recipe: Recipe, seed: int, place: Place | None, on_bad: str):
+    """The classifier on features, then the network on pictures.
+
+    Returns:
+        Where the training stands at its end, the preset, and what of each part cannot be read.
+    """
+    classes, preset = parts[0].classes, preset_of(model)
+    state, bad = loop.State([], loop.weights_of(model)), ([], [])
+    with loop.progress_bars() as progress:
+        if normalization_of(model):
+            _adapt(model, parts[0], preset, progress)
+        if recipe.head_epochs and not (place and place.checkpoint.is_file()):
+            data, bad = [], []
+            for part, title in zip(parts, ("training", "validation"), strict=True):
+                features, errors = read_features(model, part, preset, progress, title)
+                bad.append(_checked(errors, part, on_bad))
+                data.append((features, _numbers(part, errors, classes)))
+            state = train_head(model, *data, recipe, progress)
+        if recipe.unfrozen:
+            state, preset, bad = _whole(model, parts, recipe, preset, seed, place, on_bad, state, progress)
+    return state, preset, bad
+
+
+def _whole(model, parts, recipe: Recipe, preset: Preset, seed, place, on_bad, state, progress: Progress):
+    """The network, from one stage on."""
+    size, classes = input_size(model, preset), parts[0].classes
+    shrink = AUGMENTATIONS[recipe.augmentation].shrink, middle
+    kept, bad, numbers = [], [], []
+    for part, reduce, title in zip(parts, shrink, ("training", "validation"), strict=True):
+        task = progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
+        pictures, errors = keep(
+            part.sources,
+            functools.partial(reduce, size=size, preset=preset),
+            advance=functools.partial(progress.advance, task),
+        )
+        bad.append(_checked(errors, part, on_bad))
+        numbers.append(_numbers(part, errors, classes))
+        kept.append(pictures)
+    if recipe.pixel_mean:
+        preset = _with_pixel_mean(preset, kept[0], size)
+    common = {
+        "classes": len(classes),
+        "recipe": recipe,
+        "preset": preset,
+        "size": size,
+        "layout": functools.partial(in_layout_of, model),
+    }
+    weights = class_weights(numbers[0], len(classes)) if recipe.class_weights else None
+
+    def epoch_of(number: int) -> Epoch:
+        return Epoch(kept[0], numbers[0], weights=weights, seed=seed, epoch=number, **common)
+
+    with frozen_as(model, recipe):
+        network = computing_in(
+            accelerated(model), "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+        )
+        state = dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows))
+        state = loop.train(
+            network,
+            epoch_of,
+            Epoch(kept[1], numbers[1], **common),
+            recipe,
+            terms(model, recipe),
+            progress,
+            state,
+            place and place.checkpoint,
+        )
+    return state, preset, bad
+
+
+def _numbers(part: Samples, errors, classes) -> np.ndarray:
+    """The class numbers of the readable pictures."""
+    number = {name: i for i, name in enumerate(classes)}
+    readable = zip(part.labels, errors, strict=True)
+    return np.array([number[label] for label, error in readable if not error], "int32")
+
+
+def _checked(errors, part: Samples, on_bad: str) -> list[str]:
+    """One line for each picture that cannot be read."""
+    bad = [error for error in errors if error]
+    if bad and on_bad == "raise":
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ValueError(f"{bad[0]}{more} cannot be used; on_bad='skip' leaves them out")
+    if len(bad) == len(part.sources):
+        raise ValueError(f"no picture could be read: {bad[0]}")
+    return bad
+
+
+def _with_pixel_mean(preset: Preset, pictures: Pictures, size) -> Preset:
+    total = np.zeros((*size, 3))
+    for picture in pictures:
+        total += middle(picture, size, preset)
+    mean = total / len(pictures)
+    mean = mean if preset.order == "rgb" else mean[..., ::-1]
+    return dataclasses.replace(
+        preset,
+        name=f"{preset.name}_pixel_mean",
+        mean=tuple(tuple(tuple(pixel) for pixel in row) for row in mean.round(3).tolist()),
+        source=f"{preset.source}; mean of {len(pictures)} training pictures",
+    )
+
+
+def _with_drop_path(model: keras.Model, rate: float) -> keras.Model:
+    origin = origin_of(model)
+    if not origin.options or "drop_path_rate" not in origin.options:
+        raise ValueError(
+            f"drop_path needs a model that create() or a constructor made. Received: {model.name!r}"
+        )
+    again = rebuild(origin.key, origin.options | {"drop_path_rate": rate})
+    again.set_weights(model.get_weights())
+    return again
+
+
+def _check_outputs(model: keras.Model, classes: int) -> None:
+    check_answers_pictures(model)
+    units = model.get_layer(HEAD).units
+    if units != classes:
+        raise ValueError(
+            f"the data has {classes} classes, the model's classifier {units} outputs; "
+            f"build it with classes={classes}, new_head=True"
+        )
+
+
+def _adapt(model: keras.Model, samples: Samples, preset: Preset, progress: Progress) -> None:
+    """The network's own normalisation learns from the training pictures."""
+    task = progress.add_task("adapting the normalisation", total=len(samples.sources), note="")
+
+    def batches():
+        for batch, images in inputs_of(samples.sources, model, preset, 32):
+            progress.advance(task, len(batch.sources))
+            if len(images):
+                yield in_layout_of(model, images)
+
+    adapt(model, batches())

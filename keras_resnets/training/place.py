@@ -1,0 +1,117 @@
+"""Where a training leaves its result, and beside it what it needs to go on after a kill."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..models import origin_of
+from ..progress import say
+from .loop import size_of
+from .recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder to come, and ``<folder>.training`` until then.
+
+    Attributes:
+        out: The result.
+        resume: Whether to go on with what is there.
+    """
+
+    out: Path
+    resume: bool
+
+    @classmethod
+    def of(cls, out: str | os.PathLike | None, resume: bool) -> "Place | None":
+        """None where nothing is to be written.
+
+        Raises:
+            FileExistsError: The result is there, or an unfinished training that is not to be gone on with.
+            ValueError: ``resume`` without a folder.
+        """
+        if out is None:
+            if resume:
+                raise ValueError("resume=True needs out=, the folder that the training was to write")
+            return None
+        place = cls(Path(out), resume)
+        if place.out.exists():
+            raise FileExistsError(f"{out} exists; choose another name or remove it")
+        if place.folder.exists() and not resume:
+            raise FileExistsError(
+                f"{place.folder} holds an unfinished training; "
+                "go on with resume=True (--resume), or remove it"
+            )
+        return place
+
+    @property
+    def folder(self) -> Path:
+        return self.out.with_name(self.out.name + ".training")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.npz"
+
+    def begin(self, model: keras.Model, recipe: Recipe, parts, seed: int) -> None:
+        """Make the folder, or compare what is in it with what is asked.
+
+        Raises:
+            ValueError: The unfinished training is of other data, another network or another seed.
+            OSError: No folder can be made there, or it has too little room.
+        """
+        told = {
+            "network": origin_of(model).key or model.name,
+            "outputs": model.output_shape[-1],
+            "seed": seed,
+            "data": _fingerprint(parts),
+        }
+        file, chosen = self.folder / "training.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
+        if file.is_file():
+            before = json.loads(file.read_text())
+            recipe_before = before.pop("recipe")
+            if before != told:
+                other = ", ".join(name for name in told if before.get(name) != told[name])
+                raise ValueError(
+                    f"{self.folder} holds a training with another {other}; "
+                    "go on with the same, or remove the folder"
+                )
+            if changes := [name for name in chosen if recipe_before.get(name) != chosen[name]]:
+                say(f"going on with another {', '.join(changes)} than the training began with")
+        elif self.resume:
+            say(f"nothing to go on with in {self.folder}: this training begins")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        needed, free = 2 * size_of(model), shutil.disk_usage(self.folder).free
+        if free < needed:
+            self._remove_empty()
+            raise OSError(f"{self.out.parent} has {free / 1e6:,.0f} MB free; {needed / 1e6:,.0f} are needed")
+        beside = file.with_suffix(".partial")
+        beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
+        beside.replace(file)
+
+    def _remove_empty(self) -> None:
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def end(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def _fingerprint(parts) -> str:
+    """Of all names, sizes and classes; of arrays, their values."""
+    digest = hashlib.sha256()
+    for samples in parts:
+        for source, label in zip(samples.sources, samples.labels, strict=True):
+            if isinstance(source, np.ndarray):
+                digest.update(np.ascontiguousarray(source))
+            else:
+                path = Path(source)
+                digest.update(f"{path.absolute()} {path.stat().st_size if path.exists() else 0}".encode())
+            digest.update(label.encode())
+        digest.update(b"|")
+    return digest.hexdigest()

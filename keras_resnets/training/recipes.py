@@ -1,0 +1,282 @@
+"""How a network is trained: plain data, and functions of the size of the data that choose it."""
+
+import dataclasses
+
+from ..images.augmentation import AUGMENTATIONS
+from ..inspection import input_size
+from ..models import preset_of
+from ..registry import variant
+
+BATCH_NORM = ("frozen", "batch", "recalibrate")
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("constant", "steps", "cosine", "plateau")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A training in two parts: first the classifier alone, on features that the network computed once; then
+    the network from one stage on.
+
+    Attributes:
+        name: What it is called.
+        head_epochs: Passes of the classifier over the features; 0 leaves this part out.
+        head_learning_rate: Of Adam, in this part.
+        unfrozen: The first stage that is trained in the second part, and all after it: ``"conv1"`` is the
+            whole network; None leaves the second part out.
+        epochs: Passes over the pictures in the second part.
+        iterations: Steps of the second part in place of ``epochs``, where given.
+        batch_size: Pictures in a step, in both parts.
+        optimizer: ``"sgd"`` (weight decay in the gradient, as in the paper) or ``"adamw"``.
+        learning_rate: The highest, of the last stage and the classifier.
+        momentum, nesterov: Of ``"sgd"``.
+        stage_decay: Each stage before the last learns this many times as fast as the one after it.
+        warmup: Epochs in which the rate rises from nothing.
+        schedule: ``"constant"``, ``"steps"`` (a tenth at each share of the training in ``steps``),
+            ``"cosine"`` (down to nothing), ``"plateau"`` (a tenth after 5 epochs without a better
+            validation loss).
+        steps: Shares of the training.
+        weight_decay: Of kernels; of norms and biases too where ``decay_all``.
+        decay_all: Whether norms and biases decay as well.
+        batch_norm: ``"frozen"``: statistics and scales stay as they were; ``"batch"``: both learn as in a
+            training from nothing; ``"recalibrate"``: as that, and after each epoch the statistics are
+            computed anew over the training pictures.
+        augmentation: A name in `AUGMENTATIONS`: ``"none"``, ``"flip"``, ``"pad"``, ``"crop"``, ``"paper"``.
+        label_smoothing: Share of each target that is spread over all classes.
+        mixup, cutmix: Parameter of the beta distribution of shares; 0 switches it off.
+        drop_path: Share of pictures whose branch the last block leaves out (stochastic depth).
+        class_weights: Whether rare classes weigh as much as frequent ones.
+        ema: Decay of the moving average of the weights that is evaluated and kept; 0 keeps the weights.
+        patience: Epochs without a better validation after which a part ends; None goes on to its end.
+        keep: ``"best"`` keeps the best epoch by validation; ``"last"`` the last one.
+        pixel_mean: Whether the training pictures' mean, a value for every pixel, is subtracted in place of
+            the preset's.
+        precision: ``"float32"`` or ``"bfloat16"`` (computations; variables are float32 always).
+    """
+
+    name: str
+    head_epochs: int = 0
+    head_learning_rate: float = 1e-3
+    unfrozen: str | None = None
+    epochs: int = 1
+    iterations: int | None = None
+    batch_size: int = 32
+    optimizer: str = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = False
+    stage_decay: float = 1.0
+    warmup: float = 0.0
+    schedule: str = "cosine"
+    steps: tuple[float, ...] = ()
+    weight_decay: float = 0.0
+    decay_all: bool = False
+    batch_norm: str = "frozen"
+    augmentation: str = "none"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    drop_path: float = 0.0
+    class_weights: bool = False
+    ema: float = 0.0
+    patience: int | None = None
+    keep: str = "best"
+    pixel_mean: bool = False
+    precision: str = "float32"
+
+    def __post_init__(self):
+        for field, allowed in (
+            ("batch_norm", BATCH_NORM),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("augmentation", tuple(AUGMENTATIONS)),
+            ("keep", ("best", "last")),
+            ("precision", ("float32", "bfloat16")),
+        ):
+            self._check(field, getattr(self, field) in allowed, f"one of {', '.join(allowed)}")
+        for field in ("head_learning_rate", "learning_rate", "stage_decay"):
+            self._check(field, getattr(self, field) > 0, "positive")
+        for field in ("momentum", "label_smoothing", "drop_path", "ema"):
+            self._check(field, 0 <= getattr(self, field) < 1, "in [0, 1)")
+        for field in ("warmup", "weight_decay", "mixup", "cutmix", "head_epochs"):
+            self._check(field, getattr(self, field) >= 0, "0 or more")
+        for field in ("epochs", "batch_size", "iterations", "patience"):
+            value = getattr(self, field)
+            optional = field in ("iterations", "patience")
+            self._check(field, (optional and value is None) or value >= 1, "at least 1")
+        self._check("steps", all(0 < share < 1 for share in self.steps), "shares between 0 and 1")
+        if not self.head_epochs and not self.unfrozen:
+            raise ValueError("a recipe without head_epochs and without unfrozen trains nothing")
+
+    def _check(self, field: str, holds: bool, allowed: str) -> None:
+        if not holds:
+            raise ValueError(f"{field} must be {allowed}. Received: {field}={getattr(self, field)!r}")
+
+
+def changed(recipe: Recipe, **fields) -> Recipe:
+    """A recipe with other values of some fields.
+
+    Raises:
+        ValueError: No such field, or a value that is not allowed.
+    """
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    if unknown := [name for name in fields if name not in known]:
+        raise ValueError(
+            f"a recipe has no field {', '.join(unknown)}; it has {', '.join(sorted(known - {'name'}))}"
+        )
+    return dataclasses.replace(recipe, **fields)
+
+
+def parsed(settings: dict[str, str]) -> dict:
+    """Fields of a recipe from text, as the command line has them.
+
+    >>> parsed({"epochs": "5", "nesterov": "yes", "unfrozen": "none", "steps": "0.5,0.75"})
+    {'epochs': 5, 'nesterov': True, 'unfrozen': None, 'steps': (0.5, 0.75)}
+    """
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
+    return {name: _value(name, kinds.get(name, "str"), text) for name, text in settings.items()}
+
+
+def _value(name: str, kind: str, text: str):
+    if "None" in kind and text.lower() == "none":
+        return None
+    kind = kind.removesuffix(" | None")
+    try:
+        if kind == "<class 'bool'>" or kind == "bool":
+            return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
+        if kind.startswith("tuple"):
+            return tuple(map(float, filter(None, text.split(","))))
+        for number in (int, float):
+            if kind in (number.__name__, str(number)):
+                return number(text)
+    except (KeyError, ValueError):
+        raise ValueError(f"{name} must be a {kind}. Received: {name}={text}") from None
+    return text
+
+
+def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recipe:
+    """The recipe that is meant.
+
+    Args:
+        recipe: One, or a name of `RECIPES`, or ``"auto"``.
+        pictures: For training, a class.
+        model: A key or a network.
+        fields: Other values of some fields.
+    """
+    if isinstance(recipe, Recipe):
+        return changed(recipe, **fields)
+    if recipe == "auto":
+        return changed(auto(pictures), **fields)
+    if recipe not in RECIPES:
+        names = ", ".join(("auto", *RECIPES))
+        raise ValueError(f"recipe must be {names} or a Recipe. Received: recipe={recipe!r}")
+    return changed(RECIPES[recipe](_side(model)), **fields)
+
+
+def _side(model) -> int:
+    """Of the pictures that a network takes."""
+    if isinstance(model, str):
+        return variant(model).input.size
+    return input_size(model, preset_of(model))[0]
+
+
+# --- recipes --------------------------------------------------------------------------------------
+
+
+def head(size: int = 224) -> Recipe:
+    """The classifier alone, on the features of a network that stays as it is.
+
+    Source: Donahue et al., DeCAF, arXiv:1310.1531.
+    """
+    return Recipe("head", head_epochs=30, class_weights=True)
+
+
+def full(size: int = 224) -> Recipe:
+    """The classifier first, then the whole network at a small rate, its batch norms as they were."""
+    return Recipe(
+        "full",
+        head_epochs=30,
+        unfrozen="conv1",
+        epochs=10,
+        learning_rate=0.01,
+        nesterov=True,
+        stage_decay=0.7,
+        warmup=1.0,
+        weight_decay=1e-4,
+        augmentation="crop" if size > 64 else "pad",
+        class_weights=True,
+    )
+
+
+def auto(pictures: int) -> Recipe:
+    """A recipe for a pretrained network, from the number of pictures a class."""
+    return head() if pictures < 100 else full()
+
+
+def paper(size: int = 224) -> Recipe:
+    """He et al.'s training from nothing.
+
+    Source: He et al., arXiv:1512.03385, section 3.4 (ImageNet) and, for small pictures, 4.2 (CIFAR-10).
+    Weight decay is of all weights, as in Caffe's layers, which they used.
+
+    Args:
+        size: Side of the pictures: up to 64 pixels they are taken for CIFAR-10's.
+
+    Example:
+
+    >>> paper(32).iterations, paper().augmentation
+    (64000, 'paper')
+    """
+    common = Recipe(
+        "paper",
+        unfrozen="conv1",
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        decay_all=True,
+        batch_norm="batch",
+        pixel_mean=True,
+    )
+    if size <= 64:
+        return changed(
+            common,
+            iterations=64_000,
+            batch_size=128,
+            schedule="steps",
+            steps=(0.5, 0.75),
+            augmentation="pad",
+            keep="last",
+        )
+    return changed(common, iterations=600_000, batch_size=256, schedule="plateau", augmentation="paper")
+
+
+def modern(size: int = 32) -> Recipe:
+    """A short training from nothing, for a small host: one cosine with a warm-up, Nesterov's momentum, decay
+    of the kernels alone, and the average of the last weights.
+
+    Source: Loshchilov and Hutter, SGDR, arXiv:1608.03983; Goyal et al., arXiv:1706.02677, section 2.2
+    (warm-up); He et al., Bag of Tricks, arXiv:1812.01187.
+
+    Args:
+        size: Side of the pictures: small ones are shifted, larger ones cropped.
+
+    Example:
+
+    >>> modern().augmentation, modern(224).augmentation
+    ('pad', 'crop')
+    """
+    return Recipe(
+        "modern",
+        unfrozen="conv1",
+        epochs=30,
+        batch_size=128,
+        learning_rate=0.1,
+        nesterov=True,
+        warmup=2.0,
+        weight_decay=5e-4,
+        batch_norm="batch",
+        augmentation="pad" if size <= 64 else "crop",
+        ema=0.998,
+        keep="last",
+    )
+
+
+RECIPES = {recipe.__name__: recipe for recipe in (head, full, paper, modern)}
