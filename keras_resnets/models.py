@@ -27,7 +27,7 @@ from .architecture.shortcuts import resolve_shortcut
 from .architecture.style import Style, check_rate
 from .architecture.variants import VARIANTS, Variant
 from .identification import identify, is_of
-from .images.labels import CIFAR10, Label, imagenet_labels, numbered
+from .images.labels import SMALL, Label, imagenet_labels, numbered
 from .images.preprocessing import normalise
 from .images.presets import PRESETS, Preset, fitted
 from .inspection import data_format_of, has_classifier, normalization_of
@@ -594,11 +594,12 @@ def preset_of(model_or_tag: keras.Model | str) -> Preset:
 
 
 def labels_of(model: keras.Model) -> tuple[Label, ...]:
-    """What a classifier's outputs are called: ImageNet's names for 1000, CIFAR-10's where the weights are
-    from there, else numbers."""
+    """What a classifier's outputs are called: by the data that its weights are from, ImageNet's names for any
+    other 1000, else numbers."""
     classes, weight = model.output_shape[-1], WEIGHTS.get(origin_of(model).weight or "")
-    if weight and weight.data == "cifar10" and classes == len(CIFAR10):
-        return numbered(CIFAR10)
+    names = SMALL.get(weight.data, ()) if weight else ()
+    if classes == len(names):
+        return numbered(names)
     named = imagenet_labels()
     return named if classes == len(named) else numbered([f"class {i}" for i in range(classes)])
 

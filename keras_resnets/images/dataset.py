@@ -20,21 +20,27 @@ class Samples:
     Attributes:
         sources: One a sample: the path of a file, or an array as `read_image` takes it.
         labels: The class of each, as its folder or its row calls it.
+        order: All classes, where their publisher numbers them; None sorts them.
         empty: Folders that look like a class and hold no picture.
     """
 
     sources: tuple
     labels: tuple[str, ...]
+    order: tuple[str, ...] | None = None
     empty: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The different labels, sorted: their order is the order of a classifier's outputs."""
-        return tuple(sorted(set(self.labels)))
+        """The different labels: their order is the order of a classifier's outputs."""
+        return self.order or tuple(sorted(set(self.labels)))
 
     def take(self, numbers: Iterable[int]) -> "Samples":
         chosen = list(numbers)
-        return Samples(tuple(self.sources[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+        return dataclasses.replace(
+            self,
+            sources=tuple(self.sources[i] for i in chosen),
+            labels=tuple(self.labels[i] for i in chosen),
+        )
 
 
 def samples_of(data) -> Samples:
@@ -107,7 +113,7 @@ def _from_folders(folder: Path) -> Samples:
     found = [path for name in classes for path in sorted(name.iterdir()) if path.suffix.lower() in SUFFIXES]
     labels = [path.parent.name for path in found]
     empty = [path.name for path in classes if path.name not in set(labels)]
-    return Samples(tuple(found), tuple(labels), tuple(empty))
+    return Samples(tuple(found), tuple(labels), empty=tuple(empty))
 
 
 def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
@@ -126,9 +132,9 @@ def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
     for name in samples.classes:
         groups = list(by_class[name].values())
         if len(groups) < 2:
+            again = " (the same picture again is no other)" if sum(map(len, groups)) > 1 else ""
             raise ValueError(
-                f"class {name!r} has {len(groups)} picture; at least 2 are needed to split"
-                + (" (the same picture again is no other)" if len(groups[0]) > 1 else "")
+                f"class {name!r} has {len(groups)} picture; at least 2 are needed to split{again}"
             )
         order = chance.permutation(len(groups))
         cut = min(len(groups) - 1, max(1, round(share * len(groups))))
@@ -168,14 +174,13 @@ def findings(train: Samples, held_out: Samples) -> list[str]:
     Raises:
         ValueError: Fewer than two classes, or a class to validate with that is not in the training.
     """
-    if len(train.classes) < 2:
-        raise ValueError(
-            f"at least 2 classes are needed. Received: {len(train.classes)} ({', '.join(train.classes)})"
-        )
-    if strange := sorted(set(held_out.classes) - set(train.classes)):
+    classes = sorted(set(train.labels))
+    if len(classes) < 2:
+        raise ValueError(f"at least 2 classes are needed. Received: {len(classes)} ({', '.join(classes)})")
+    if strange := sorted(set(held_out.labels) - set(train.classes)):
         raise ValueError(f"classes of the validation are not in the training: {', '.join(strange)}")
     found = [f"the class folder {name} holds no picture; it is left out" for name in train.empty]
-    if missing := sorted(set(train.classes) - set(held_out.classes)):
+    if missing := sorted(set(train.classes) - set(held_out.labels)):
         found.append(f"classes without a picture to validate with: {', '.join(missing)}")
     sources, labels = train.sources + held_out.sources, train.labels + held_out.labels
     groups = repeated(sources)

@@ -27,7 +27,15 @@ def imagenet_labels() -> tuple[Label, ...]:
     return tuple(Label(*line.split()) for line in text.splitlines())
 
 
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# Data sets of ten classes, in the order of their publishers' numbers.
+SMALL: dict[str, tuple[str, ...]] = {
+    "cifar10": (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+    ),
+    "fashion_mnist": (
+        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
+    ),
+}  # fmt: skip
 
 
 def numbered(names: Sequence[str]) -> tuple[Label, ...]:

@@ -11,7 +11,7 @@ class Preset:
         size: Height and width of the crop that enters the network, in pixels.
         resize: Length of the shorter side before the crop, in pixels.
         order: ``"rgb"`` or ``"bgr"``: the order of channels that ``mean`` and ``std`` are in.
-        mean: Subtracted, a channel each, in units of 0..255.
+        mean: Subtracted, a channel each, in units of 0..255; or a picture of means, (H, W, 3).
         std: Divided by, a channel each, in units of 0..255.
         source: Where these numbers were published.
         interpolation: ``"bilinear"`` or ``"bicubic"``, antialiased.
@@ -27,11 +27,17 @@ class Preset:
     interpolation: str = "bilinear"
 
     def __str__(self) -> str:
-        mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (self.mean, self.std))
+        mean, std = map(_numbers, (self.mean, self.std))
         return (
             f"shorter side to {self.resize} ({self.interpolation}), {self.size}x{self.size} cut out; "
-            f"{self.order}, minus ({mean}), over ({std})"
+            f"{self.order}, minus {mean}, over {std}"
         )
+
+
+def _numbers(values: tuple) -> str:
+    if isinstance(values[0], tuple):
+        return "a mean for each pixel"
+    return f"({', '.join(f'{value:.6g}' for value in values)})"
 
 
 _IMAGENET_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))

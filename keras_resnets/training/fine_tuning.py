@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
 from rich.progress import Progress
 
+from .. import reporting
 from ..architecture.accelerating import accelerated
 from ..architecture.rewriting import computing_in
 from ..bundle import Bundle, check_can_be_saved, rebuild
@@ -19,13 +21,13 @@ from ..images.presets import Preset
 from ..inspection import check_answers_pictures, in_layout_of, input_size, normalization_of
 from ..matlab import adapt
 from ..models import create, origin_of, preset_of
-from ..predictor import inputs_of
+from ..predictor import Predictor, inputs_of
 from ..progress import say
 from ..weights.loading import HEAD
 from . import loop, recipes
 from .epoch import Epoch
 from .features import class_weights, read_features, train_head
-from .freezing import check_stage, frozen_as, terms
+from .freezing import first_trained, frozen_as, terms
 from .place import Place
 from .recipes import Recipe
 
@@ -151,7 +153,7 @@ def _train(model_or_name, weights, parts, recipe, seed, out, resume, on_bad, fie
         model = _with_drop_path(model, recipe.drop_path)
     _check_outputs(model, len(classes))
     if recipe.unfrozen:
-        check_stage(model, recipe.unfrozen)
+        first_trained(model, recipe)  # or it is an error now
     if place:
         check_can_be_saved(model, place.out)
         place.begin(model, recipe, parts, seed)
@@ -169,9 +171,29 @@ def _train(model_or_name, weights, parts, recipe, seed, out, resume, on_bad, fie
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
     bundle = Bundle(model, preset, numbered(classes), notes, tuple(state.rows))
     if place:
-        bundle.save(place.out)
+        bundle.save(place.out, functools.partial(_add_report, bundle=bundle, held_out=parts[1]))
         place.end()
     return Run(bundle, bundle.history, metrics)
+
+
+def _add_report(folder: Path, bundle: Bundle, held_out: Samples) -> None:
+    """A page on the result; hours of training are not lost for it."""
+    if missing := reporting.missing():
+        say(
+            f"report.html is left out: it needs {' and '.join(missing)} (pip install 'keras-resnets[report]')"
+        )
+        return
+    try:
+        scores, errors = [], []
+        for batch, rows in Predictor(bundle).scores(held_out.sources):
+            scores.append(rows)
+            errors += batch.errors
+        readable = held_out.take(number for number, error in enumerate(errors) if not error)
+        targets = _numbers(held_out, errors, [label.name for label in bundle.labels])
+        unreadable = bundle.notes["metrics"]["unreadable"]
+        reporting.write_report(folder, bundle, np.concatenate(scores), targets, readable.sources, unreadable)
+    except Exception as error:  # whatever a drawing died of
+        say(f"report.html could not be written: {type(error).__name__}: {error}")
 
 
 def _in_parts(model, parts, recipe: Recipe, seed: int, place: Place | None, on_bad: str):

@@ -9,17 +9,25 @@ from ..weights.loading import HEAD
 from .recipes import Recipe
 
 
-def check_stage(model: keras.Model, stage: str) -> None:
+def first_trained(model: keras.Model, recipe: Recipe) -> int:
+    """The number of the first stage that a recipe trains.
+
+    Raises:
+        ValueError: The network has no such stage.
+    """
     places = _places(model)
-    if stage not in places:
-        raise ValueError(f"unfrozen must be one of {', '.join(places)}. Received: unfrozen={stage!r}")
+    if recipe.unfrozen == "last":
+        return _last(places)
+    if recipe.unfrozen not in places:
+        allowed = ", ".join(("last", *places))
+        raise ValueError(f"unfrozen must be one of {allowed}. Received: unfrozen={recipe.unfrozen!r}")
+    return places[recipe.unfrozen]
 
 
 @contextlib.contextmanager
 def frozen_as(model: keras.Model, recipe: Recipe):
     """A network with those layers trainable that the recipe trains; afterwards as it was."""
-    places = _places(model)
-    first = places[recipe.unfrozen]
+    places, first = _places(model), first_trained(model, recipe)
     before = [(layer, layer.trainable) for layer in model.layers if layer.weights]
     for layer, _ in before:
         norm = isinstance(layer, keras.layers.BatchNormalization)
@@ -39,7 +47,7 @@ def frozen_as(model: keras.Model, recipe: Recipe):
 def terms(model: keras.Model, recipe: Recipe) -> dict[str, tuple[float, float]]:
     """By a trainable variable's path a factor of the learning rate, and its weight decay."""
     places = _places(model)
-    last = max(places[stage] for stage in places if stage not in _AT_THE_END)
+    last = _last(places)
     return {
         variable.path: (
             recipe.stage_decay ** max(0, last - places[_stage(layer)]),
@@ -62,3 +70,7 @@ def _places(model: keras.Model) -> dict[str, int]:
     """The stages that have weights, in their order."""
     stages = dict.fromkeys(_stage(layer) for layer in model.layers if layer.weights)
     return {stage: number for number, stage in enumerate(stages)}
+
+
+def _last(places: dict[str, int]) -> int:
+    return max(number for stage, number in places.items() if stage not in _AT_THE_END)

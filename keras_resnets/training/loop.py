@@ -14,7 +14,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..inspection import gives_logits
-from ..progress import bars
+from ..progress import bars, say
 from . import optimizers
 from .epoch import Epoch
 from .recalibration import recalibrate
@@ -116,8 +116,8 @@ def train(
             logs = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
             row = {"epoch": len(state.rows) + 1, **{name: float(values[-1]) for name, values in logs.items()}}
             with _averaged(network, recipe):
-                if recipe.batch_norm == "recalibrate":
-                    recalibrate(network, batches)
+                if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):
+                    recalibrate(network, batches)  # an average of weights has no statistics of its own
                 measured = network.evaluate(validation, verbose=0, return_dict=True)
                 row |= {f"val_{name}": float(value) for name, value in measured.items()}
                 state.rows.append(row)
@@ -126,6 +126,8 @@ def train(
             if checkpoint:
                 _write(checkpoint, network, state)
             progress.update(task, note=note(state.rows))
+            if not progress.console.is_terminal:  # where a bar cannot move, a line an epoch
+                say(note(state.rows))
             if _waited(state) >= (recipe.patience or math.inf):
                 break
     except KeyboardInterrupt:
@@ -153,8 +155,7 @@ def _averaged(network: keras.Model, recipe: Recipe):
     if recipe.ema:
         network.optimizer.finalize_variable_values(network.trainable_variables)
     yield
-    if recipe.ema or recipe.batch_norm == "recalibrate":
-        put(network, raw)
+    put(network, raw)
 
 
 def _waited(state: State) -> int:

@@ -1,6 +1,7 @@
 """How a network is trained: plain data, and functions of the size of the data that choose it."""
 
 import dataclasses
+import types
 
 from ..images.augmentation import AUGMENTATIONS
 from ..inspection import input_size
@@ -22,7 +23,7 @@ class Recipe:
         head_epochs: Passes of the classifier over the features; 0 leaves this part out.
         head_learning_rate: Of Adam, in this part.
         unfrozen: The first stage that is trained in the second part, and all after it: ``"conv1"`` is the
-            whole network; None leaves the second part out.
+            whole network, ``"last"`` the last one; None leaves the second part out.
         epochs: Passes over the pictures in the second part.
         iterations: Steps of the second part in place of ``epochs``, where given.
         batch_size: Pictures in a step, in both parts.
@@ -132,25 +133,26 @@ def parsed(settings: dict[str, str]) -> dict:
     >>> parsed({"epochs": "5", "nesterov": "yes", "unfrozen": "none", "steps": "0.5,0.75"})
     {'epochs': 5, 'nesterov': True, 'unfrozen': None, 'steps': (0.5, 0.75)}
     """
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
-    return {name: _value(name, kinds.get(name, "str"), text) for name, text in settings.items()}
+    kinds = {field.name: field.type for field in dataclasses.fields(Recipe)}
+    return {name: _value(name, kinds.get(name, str), text) for name, text in settings.items()}
 
 
-def _value(name: str, kind: str, text: str):
-    if "None" in kind and text.lower() == "none":
-        return None
-    kind = kind.removesuffix(" | None")
+def _value(name: str, kind, text: str):
+    if isinstance(kind, types.UnionType):  # with None
+        kind = kind.__args__[0]
+        if text.lower() == "none":
+            return None
     try:
-        if kind == "<class 'bool'>" or kind == "bool":
+        if kind is bool:
             return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
-        if kind.startswith("tuple"):
-            return tuple(map(float, filter(None, text.split(","))))
-        for number in (int, float):
-            if kind in (number.__name__, str(number)):
-                return number(text)
+        if kind in (int, float, str):
+            return kind(text)
+        return tuple(map(float, filter(None, text.split(","))))
     except (KeyError, ValueError):
-        raise ValueError(f"{name} must be a {kind}. Received: {name}={text}") from None
-    return text
+        allowed = {int: "a whole number", float: "a number", bool: "yes or no"}.get(
+            kind, "numbers, as 0.5,0.75"
+        )
+        raise ValueError(f"{name} must be {allowed}. Received: {name}={text}") from None
 
 
 def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recipe:
@@ -188,6 +190,11 @@ def head(size: int = 224) -> Recipe:
     Source: Donahue et al., DeCAF, arXiv:1310.1531.
     """
     return Recipe("head", head_epochs=30, class_weights=True)
+
+
+def last(size: int = 224) -> Recipe:
+    """The classifier first, then the last stage with it."""
+    return changed(full(size), name="last", unfrozen="last")
 
 
 def full(size: int = 224) -> Recipe:
@@ -279,4 +286,4 @@ def modern(size: int = 32) -> Recipe:
     )
 
 
-RECIPES = {recipe.__name__: recipe for recipe in (head, full, paper, modern)}
+RECIPES = {recipe.__name__: recipe for recipe in (head, last, full, paper, modern)}

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_resnets.images.batches import read_batches
-from keras_resnets.images.dataset import Samples, scan, split
+from keras_resnets.images.batches import keep, read_batches
+from keras_resnets.images.dataset import Samples, findings, repeated, samples_of, scan, split
+from keras_resnets.images.reading import ImageError, read_image
 
 from ..conftest import write_picture
 
@@ -79,3 +80,76 @@ def test_bytes_and_arrays_are_sources_too(tmp_path):
     np.testing.assert_array_equal(batch.images[0], batch.images[1])
     assert batch.images[2].max() == 0
     assert list(read_batches([], None, 8)) == []
+
+
+def test_arrays_are_samples_too():
+    images = np.zeros((3, 4, 4, 3), "uint8")
+    samples = samples_of((images, np.array([10, 2, 10])))
+    assert samples.labels == ("10", "02", "10") and samples.classes == ("02", "10")  # sorted as numbers are
+    assert samples_of((images, ["b", "a", "b"])).classes == ("a", "b")
+    with pytest.raises(ValueError, match="as many classes as images are needed. Received: 3 and 2"):
+        samples_of((images, [0, 1]))
+
+
+def test_an_empty_class_folder_is_said(tmp_path):
+    for name in ("a", "b", "nothing", ".hidden"):
+        (tmp_path / name).mkdir()
+    write_picture(tmp_path / "a/0.png")
+    write_picture(tmp_path / "b/0.png", seed=1)
+    samples = scan(tmp_path)
+    assert samples.empty == ("nothing",) and samples.classes == ("a", "b")
+    assert "the class folder nothing holds no picture; it is left out" in findings(samples, samples)
+
+
+def test_the_same_picture_again_stays_on_one_side():
+    images = np.random.default_rng(0).integers(0, 255, (40, 4, 4, 3), dtype="uint8")
+    images[20:] = images[:20]
+    samples = samples_of((images, np.arange(40) % 2))
+    for seed in range(5):
+        first, second = split(samples, 0.3, seed)
+        assert not {image.tobytes() for image in first.sources} & {
+            image.tobytes() for image in second.sources
+        }
+        assert len(first.sources) + len(second.sources) == 40
+    with pytest.raises(ValueError, match="has 1 picture; at least 2 .*the same picture again is no other"):
+        split(samples_of((images[[0, 20, 1]], [0, 0, 1])), 0.5, 0)
+
+
+def test_what_would_spoil_the_measure_is_said(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), dtype="uint8")
+    train = samples_of((images[[0, 1, 2, 3, 3]], ["a", "a", "b", "b", "a"]))
+    held_out = samples_of((images[[0, 4]], ["a", "a"]))
+    said = findings(train, held_out)
+    assert said[0] == "classes without a picture to validate with: b"
+    assert said[1] == "the same pictures are in two classes: 1, such as number 3 = number 4"
+    assert said[2].startswith("the same pictures are both in the training and in the validation")
+    with pytest.raises(ValueError, match="classes of the validation are not in the training: c"):
+        findings(train, samples_of((images[:1], ["c"])))
+    with pytest.raises(ValueError, match=r"at least 2 classes are needed. Received: 1 \(a\)"):
+        findings(held_out, held_out)
+    assert findings(samples_of((images[:4], list("abab"))), samples_of((images[4:], list("ab")))) == []
+
+
+def test_files_that_are_the_same_are_found_by_content(tmp_path):
+    first = write_picture(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes(first.read_bytes())
+    other = write_picture(tmp_path / "3.png", seed=1)
+    assert repeated([first, other, tmp_path / "2.png", tmp_path / "missing.png"]) == [[0, 2]]
+
+
+def test_pictures_are_kept_while_there_is_memory(tmp_path):
+    paths = [write_picture(tmp_path / f"{i}.png", seed=i) for i in range(4)]
+    paths.insert(2, tmp_path / "broken.png")
+    paths[2].write_text("no picture")
+    counts = []
+    one = read_image(paths[0]).nbytes
+    pictures, errors = keep(paths, lambda picture: picture, memory=2 * one, advance=counts.append)
+    assert sum(counts) == 5 and len(pictures) == 4
+    assert [bool(error) for error in errors] == [False, False, True, False, False]
+    before = [pictures[number].copy() for number in range(4)]
+    for path in paths:
+        path.unlink()
+    for number in (0, 1):
+        np.testing.assert_array_equal(pictures[number], before[number])
+    with pytest.raises(ImageError, match="no such file"):
+        pictures[2]

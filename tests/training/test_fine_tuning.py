@@ -7,7 +7,7 @@ from PIL import Image
 
 from keras_resnets import Bundle, Predictor, create, fine_tune
 
-from .conftest import as_numpy
+from ..conftest import as_numpy
 
 
 @pytest.fixture
@@ -29,23 +29,20 @@ def network(**options):
 def test_a_classifier_learns_and_the_bundle_keeps_it(folder, tmp_path):
     model = network()
     frozen = [as_numpy(v) for v in model.variables[:-2]]
-    run = fine_tune(model, folder, epochs=20, out=tmp_path / "out")
+    run = fine_tune(model, folder, "head", head_epochs=20, out=tmp_path / "out")
     assert run.metrics["val_accuracy"] == 1.0 and run.metrics["training pictures"] == 12
     assert len(run.history) == 20 and run.history[0]["epoch"] == 1
     for before, after in zip(frozen, model.variables[:-2], strict=True):
         np.testing.assert_array_equal(before, as_numpy(after))
     again = Bundle.load(tmp_path / "out")
-    assert (
-        again.notes["recipe"]["seed"] == 0
-        and len((tmp_path / "out/history.csv").read_text().splitlines()) == 21
-    )
+    assert again.notes["seed"] == 0 and len((tmp_path / "out/history.csv").read_text().splitlines()) == 21
     answers = Predictor(again).predict([folder / "dark/0.png", folder / "light/0.png"], top=1)
     assert [answer.top[0][1] for answer in answers] == ["dark", "light"]
 
 
 def test_the_best_epoch_is_the_one_that_is_kept(folder):
     model = network()
-    run = fine_tune(model, folder, epochs=6, learning_rate=3.0)
+    run = fine_tune(model, folder, head_epochs=6, head_learning_rate=3.0)
     best = max(row["val_accuracy"] for row in run.history)
     assert run.metrics["val_accuracy"] == best
     assert run.metrics["val_loss"] == min(
@@ -63,19 +60,19 @@ def test_the_same_seed_gives_the_same_run(folder):
     first, second = network(), network()
     second.set_weights(first.get_weights())
     assert (
-        fine_tune(first, folder, epochs=3, seed=5).history
-        == fine_tune(second, folder, epochs=3, seed=5).history
+        fine_tune(first, folder, head_epochs=3, seed=5).history
+        == fine_tune(second, folder, head_epochs=3, seed=5).history
     )
 
 
 def test_logits_train_too(folder):
-    run = fine_tune(network(classifier_activation=None), folder, epochs=20)
+    run = fine_tune(network(classifier_activation=None), folder, head_epochs=20)
     assert run.metrics["val_accuracy"] == 1.0
 
 
 def test_unreadable_pictures_are_left_out_and_listed(folder):
     (folder / "dark/0.png").write_text("no picture")
-    run = fine_tune(network(), folder, epochs=1)
+    run = fine_tune(network(), folder, head_epochs=1)
     assert run.metrics["unreadable"] == [
         f"{folder}/dark/0.png: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)"
     ]

@@ -1,0 +1,160 @@
+"""How a training goes on, and how it ends: in processes that are really killed and disks that are really full."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_resnets import Bundle, TrainingError, create, preprocess, train
+from keras_resnets.training import loop
+
+from ..conftest import as_numpy
+
+SCRIPT = """
+import resource, sys
+import numpy as np
+from keras_resnets import train
+
+out, resume, limit = sys.argv[1], sys.argv[2] == "resume", int(sys.argv[3])
+chance = np.random.default_rng(0)
+images = chance.integers(0, 256, (48, 32, 32, 3), dtype="uint8")
+labels = np.arange(48) % 2
+images[labels == 1] //= 2
+if limit:
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit is an error then, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+run = train(
+    "resnet20", (images, labels), (images[:16], labels[:16]), out=out, resume=resume,
+    epochs=4, batch_size=16, drop_path=0.2, mixup=0.2, warmup=1.0, batch_norm="recalibrate", ema=0.9,
+)
+"""
+
+
+def started(tmp_path, out, resume="new", limit=0):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", out, resume, str(limit)]
+    return subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+
+
+def ended(process):
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
+    code, errors = ended(started(tmp_path, tmp_path / "whole"))
+    assert code == 0, errors
+    process = started(tmp_path, tmp_path / "killed")
+    checkpoint = tmp_path / "killed.training/last.npz"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert ended(process)[0] == -signal.SIGKILL and not (tmp_path / "killed").exists()
+    rows = json.loads(np.load(checkpoint)["told"].tobytes())["rows"]
+    assert 1 <= len(rows) < 4
+
+    code, errors = ended(started(tmp_path, tmp_path / "killed"))
+    assert code == 1 and "holds an unfinished training; go on with resume=True (--resume)" in errors
+    code, errors = ended(started(tmp_path, tmp_path / "killed", "resume"))
+    assert code == 0, errors
+    assert not (tmp_path / "killed.training").exists()
+    whole, killed = Bundle.load(tmp_path / "whole"), Bundle.load(tmp_path / "killed")
+    assert whole.history == killed.history and len(killed.history) == 4
+    for one, other in zip(whole.model.weights, killed.model.weights, strict=True):
+        np.testing.assert_array_equal(as_numpy(one), as_numpy(other), err_msg=one.path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    code, errors = ended(started(tmp_path, tmp_path / "out", limit=100_000))
+    assert code == 1 and "TrainingError: the checkpoint of epoch 1 cannot be written" in errors
+    assert "none is there. Make room, then resume" in errors
+    assert [path.name for path in (tmp_path / "out.training").iterdir()] == ["training.json"]
+    code, errors = ended(started(tmp_path, tmp_path / "out", "resume"))
+    assert code == 0, errors
+
+
+@pytest.fixture
+def data():
+    chance = np.random.default_rng(0)
+    images = chance.integers(0, 128, (24, 32, 32, 3), dtype="uint8")
+    images[::2] += 120
+    return images, np.arange(24) % 2
+
+
+def test_a_loss_that_is_not_finite_ends_it_with_the_last_good_weights(data, tmp_path):
+    model = create("resnet20", weights=None, classes=2)
+    with pytest.raises(TrainingError, match=r"the loss is .* at step .* of epoch 1. A lower learning_rate"):
+        train(model, data, data, epochs=2, batch_size=8, learning_rate=1e20, warmup=0.0, out=tmp_path / "out")
+    assert all(np.isfinite(as_numpy(variable)).all() for variable in model.weights)
+
+
+def test_ctrl_c_keeps_the_best_so_far(data, monkeypatch):
+    """The interrupt comes where a person's would: in the middle of the third epoch."""
+    epochs = []
+    before = loop._Watch.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        before(self, batch, logs)
+        epochs.append(self._epoch)
+        if self._epoch == 3 and batch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop._Watch, "on_train_batch_end", interrupt)
+    model = create("resnet20", weights=None, classes=2)
+    run = train(model, data, data, epochs=9, batch_size=8, keep="best")
+    assert [row["epoch"] for row in run.history] == [1, 2] and max(epochs) == 3
+    best = max(run.history, key=loop.goodness)
+    assert run.metrics["val_loss"] == best["val_loss"]
+    scores = as_numpy(run.bundle.model(preprocess(data[0], model)))
+    loss = -np.log(scores[np.arange(24), data[1]]).mean()
+    assert loss == pytest.approx(best["val_loss"], rel=1e-3)
+
+
+def test_a_training_that_gets_no_better_ends(data):
+    run = train(
+        "resnet20",
+        data,
+        data,
+        epochs=50,
+        batch_size=24,
+        learning_rate=1e-12,
+        patience=2,
+        keep="best",
+        ema=0.0,
+    )
+    assert len(run.history) < 10
+    assert len(run.history) - run.metrics["epoch"] == 2
+
+
+def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
+    with pytest.raises(TrainingError):
+        train(
+            "resnet20",
+            data,
+            data,
+            epochs=2,
+            batch_size=8,
+            learning_rate=1e20,
+            warmup=0.0,
+            out=tmp_path / "out",
+        )
+    for other, changes in (
+        ("seed", {"seed": 1}),
+        ("data", {"data": (data[0][:20], data[1][:20])}),
+    ):
+        arguments = {"data": data, "seed": 0, **changes}
+        with pytest.raises(ValueError, match=f"holds a training with another {other}"):
+            train("resnet20", test=data, epochs=2, out=tmp_path / "out", resume=True, **arguments)
+    (tmp_path / "out.training/last.npz").write_bytes(b"PK no archive")
+    with pytest.raises(TrainingError, match=r"last.npz is damaged .*remove its folder to begin anew"):
+        train("resnet20", data, data, epochs=2, out=tmp_path / "out", resume=True)
+
+
+def test_resume_needs_a_place(data):
+    with pytest.raises(ValueError, match="resume=True needs out="):
+        train("resnet20", data, data, resume=True)
