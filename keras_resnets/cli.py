@@ -3,6 +3,7 @@
 Exit status: 0 all well; 1 a check did not hold; 2 bad arguments or a picture that cannot be read.
 """
 
+import dataclasses
 import logging
 import os
 import sys
@@ -120,31 +121,64 @@ def describe(name):
 @_computing
 def predict(paths, model, bundle, top, out, batch_size, precision, engine, calibration):
     """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
-    if model and bundle:
-        raise click.UsageError("give --model or --bundle, not both")
-    if out and Path(out).suffix not in (".csv", ".json"):
-        raise click.UsageError(f"--out must end in .csv or .json. Received: {out}")
-    if out and not Path(out).resolve().parent.is_dir():
-        raise click.UsageError(f"there is no folder to write {out} to")
+    _check_choices(model, bundle, out, (".csv", ".json"))
     import_quietly()
-    from .bundle import Bundle
     from .predictor import Predictor
 
     sources, nothing = _sources(paths)
-    network = Bundle.load(bundle) if bundle else _model(model or "resnet50")
     predictor = Predictor(
-        network, batch_size, precision=precision, engine=engine, calibration=_pictures(calibration)
+        _network(model, bundle),
+        batch_size,
+        precision=precision,
+        engine=engine,
+        calibration=_pictures(calibration),
     )
     answers = [*predictor.predict(sources, top), *nothing]
     if out:
         _write_answers(Path(out), answers)
     else:
         _print_answers(answers)
-    unreadable = [answer for answer in answers if answer.error]
-    for answer in unreadable:
-        click.echo(f"keras-resnets: {answer.error}", err=True)
-    if unreadable:
-        sys.exit(2)
+    _exit_for([answer.error for answer in answers if answer.error])
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--model", help="Architecture or its weights.  [default: resnet50]")
+@click.option("--bundle", type=click.Path(), help="A folder that finetune wrote, in place of --model.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.npz: features, sources.")
+@click.option("--nearest", type=click.Path(), help="Print which of PATHS are most like this picture.")
+@click.option("--count", default=5, show_default=True, type=click.IntRange(1), help="How many of them.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1))
+def features(paths, model, bundle, out, nearest, count, batch_size):
+    """Keep, or compare, what the network says of the pictures PATHS before its classifier."""
+    _check_choices(model, bundle, out, (".npz",))
+    if not out and not nearest:
+        raise click.UsageError("give --out or --nearest: there is nothing to do with the features else")
+    import_quietly()
+    from .extraction import extract_features
+    from .images.reading import read_image
+
+    asked = [read_image(nearest)] if nearest else []
+    sources, nothing = _sources(paths)
+    # In one go: the network is compiled once. The picture that is asked for has the last row.
+    found = extract_features(_network(model, bundle), [*sources, *asked], batch_size)
+    kept = len(found.sources) - len(asked)
+    last, rows = found.array[kept:], found.array[:kept]
+    found = dataclasses.replace(found, sources=found.sources[:kept], array=rows)
+    if out and found.sources:
+        found.save(out)
+        click.echo(f"written: {out} ({len(found.sources)} pictures, {found.array.shape[1]} features each)")
+    if nearest and found.sources:
+        _print_table(("picture", "similarity"), found.nearest(last[0], count))
+    _exit_for([*found.errors, *(answer.error for answer in nothing)])
+
+
+def _sides(context, option, value):
+    """224,256 as numbers."""
+    try:
+        return value and tuple(map(int, value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"whole numbers, such as 224,256,384. Received: {value}") from None
 
 
 @cli.command()
@@ -152,25 +186,38 @@ def predict(paths, model, bundle, top, out, batch_size, precision, engine, calib
 @click.argument("data", type=click.Path())
 @click.option("--against", type=click.Choice(["keras"]), help="Compare with keras.applications, same arrays.")
 @click.option("--min", "least", type=click.FloatRange(0, 1), help="Exit with 1 when top-1 is below this.")
+@click.option("--per-class", is_flag=True, help="Print precision and recall of each class.")
+@click.option("--ten-crop", is_flag=True, help="Average corners, middle and their mirror images.")
+@click.option("--scales", callback=_sides, help="Average whole pictures of these shorter sides: 224,256,384.")
 @_computing
-def evaluate(model, data, against, least, precision, engine, calibration):
+def evaluate(model, data, against, least, per_class, ten_crop, scales, precision, engine, calibration):
     """Count right answers of MODEL (architecture, weights or bundle) over the labelled pictures DATA."""
+    if scales and (ten_crop or against):
+        raise click.UsageError(f"give --scales or {'--ten-crop' if ten_crop else '--against'}, not both")
     import_quietly()
     from . import evaluation
     from .predictor import compare
 
     network = _model(model)
     result = evaluation.evaluate(
-        network, data, precision=precision, engine=engine, calibration=_pictures(calibration)
+        network,
+        data,
+        ten_crop=ten_crop,
+        scales=scales,
+        precision=precision,
+        engine=engine,
+        calibration=_pictures(calibration),
     )
     click.echo(f"{model}: {result.images} pictures, top-1 {result.top1:.4f}, top-5 {result.top5:.4f}")
+    if per_class:
+        _print_table(("class", "images", "precision", "recall"), result.per_class)
     for error in result.errors:
         click.echo(f"keras-resnets: {error}", err=True)
     failed = least is not None and result.top1 < least
     if failed:
         click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)
     if against:
-        other = evaluation.evaluate(evaluation.keras_twin(network), data, engine="keras")
+        other = evaluation.evaluate(evaluation.keras_twin(network), data, ten_crop=ten_crop, engine="keras")
         parity = compare(result.scores, other.scores)
         click.echo(
             f"keras.applications, same arrays: top-1 {other.top1:.4f}, top-5 {other.top5:.4f}; "
@@ -195,6 +242,7 @@ def _training(command):
         click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle."),
         click.option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip", show_default=True),
         click.option("--seed", default=0, show_default=True),
+        click.option("--size", type=click.IntRange(1), help="Side of the pictures that the network takes."),
         click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's."),
     ):
         command = option(command)
@@ -305,13 +353,14 @@ def inspect(file):
 @click.argument("file", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--names", default="keras", show_default=True, help="keras, torchvision or timm.")
+@click.option("--dtype", default="float32", show_default=True, help="Or float16 or bfloat16: half the size.")
 @click.option("--key", help="The architecture, where several fit.")
-def convert(file, out, names, key):
+def convert(file, out, names, dtype, key):
     """Write the weights FILE as OUT: .weights.h5, .h5, .safetensors, .npz or .pth."""
     import_quietly()
     from .files import convert
 
-    found = convert(file, out, names, key=key)
+    found = convert(file, out, names, dtype, key=key)
     click.echo(f"written: {out} ({found.format}, {found.identity.publisher}, {found.identity.key})")
 
 
@@ -374,6 +423,31 @@ def _model(name: str):
     return create(weight.key, weights=weight.name)
 
 
+def _check_choices(model: str | None, bundle: str | None, out: str | None, suffixes: tuple[str, ...]) -> None:
+    """Refuse, before anything is imported, a choice of network or of a file to write that cannot be."""
+    if model and bundle:
+        raise click.UsageError("give --model or --bundle, not both")
+    if out and Path(out).suffix not in suffixes:
+        raise click.UsageError(f"--out must end in {' or '.join(suffixes)}. Received: {out}")
+    if out and not Path(out).resolve().parent.is_dir():
+        raise click.UsageError(f"there is no folder to write {out} to")
+
+
+def _network(model: str | None, bundle: str | None):
+    """What --model or --bundle names."""
+    from .bundle import Bundle
+
+    return Bundle.load(bundle) if bundle else _model(model or "resnet50")
+
+
+def _exit_for(errors: list[str]) -> None:
+    """Say which pictures could not be read; with any, end with status 2."""
+    for error in errors:
+        click.echo(f"keras-resnets: {error}", err=True)
+    if errors:
+        sys.exit(2)
+
+
 def _sources(paths: tuple[str, ...]) -> tuple[list, list]:
     """What there is to read, and an answer already for each path that holds nothing."""
     from .images.reading import find_images
@@ -414,6 +488,17 @@ def _print(table) -> None:
     console = Console()
     # A pipe has no width; cutting a table to 80 columns would lose what the reader is after.
     (console if console.is_terminal else Console(width=200)).print(table)
+
+
+def _print_table(titles: tuple[str, ...], rows) -> None:
+    """Shares with four digits; one that is not a number, because it is a share of nothing, as a dash."""
+    from rich.table import Table
+
+    table = Table(*titles)
+    for row in rows:
+        shown = (f"{value:.4f}".replace("nan", "-") if isinstance(value, float) else value for value in row)
+        table.add_row(*map(str, shown))
+    _print(table)
 
 
 def _print_answers(answers) -> None:

@@ -58,7 +58,8 @@ class _Backbone:
         self._backbone, self._preset, self._run = backbone, preset, None
         self._first = sources[:BATCH]
         self._precision = "bfloat16" if len(sources) >= MANY and _multiplies_bfloat16() else "float32"
-        self._name = hashlib.sha256(repr((preset, backbone.name, self._precision)).encode())
+        layers = [layer.get_config() for layer in backbone.layers]
+        self._name = hashlib.sha256(repr((preset, backbone.input_shape, layers, self._precision)).encode())
         for variable in backbone.weights:
             self._name.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
 
@@ -148,7 +149,8 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
     )
     watch = _Epochs(progress, recipe)
     weights = class_weights(training[1], model.output_shape[-1]) if recipe.class_weights else None
-    with contextlib.suppress(KeyboardInterrupt):
+    stopped = False
+    try:
         classifier.fit(
             *training,
             validation_data=validation,
@@ -158,10 +160,12 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
             callbacks=[watch],
             verbose=0,
         )
-    if watch.chosen is None:
-        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if watch.chosen is None:
+            raise
+        stopped = True
     classifier.set_weights(watch.weights)
-    return loop.State(watch.rows, [], watch.chosen)
+    return loop.State(watch.rows, [], watch.chosen, stopped=stopped)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -54,6 +54,7 @@ def fine_tune(
     recipe: str | Recipe = "auto",
     *,
     validation: float | str | os.PathLike | Samples = 0.25,
+    size: int | None = None,
     seed: int = 0,
     out: str | os.PathLike | None = None,
     resume: bool = False,
@@ -72,6 +73,7 @@ def fine_tune(
             and classes (N,).
         recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the number of pictures a class.
         validation: Share of each class that is kept out of training, in (0, 1); or data of its own.
+        size: Height and width that the network takes; None is the architecture's own.
         seed: Decides the split, the order and every random draw.
         out: Folder to write the bundle to; it must not exist. Beside it, in ``<out>.training``, the training
             keeps what it needs to go on after it was killed.
@@ -98,7 +100,8 @@ def fine_tune(
         parts = split(samples, validation, seed)
     else:
         parts = samples, samples_of(validation)
-    return _train(model_or_name, "default", parts, recipe, seed, out, resume, on_bad, fields)
+    options = {"size": size, "seed": seed, "out": out, "resume": resume, "on_bad": on_bad}
+    return _train(model_or_name, "default", parts, recipe, fields, **options)
 
 
 def train(
@@ -107,6 +110,7 @@ def train(
     test,
     recipe: str | Recipe = "modern",
     *,
+    size: int | None = None,
     seed: int = 0,
     out: str | os.PathLike | None = None,
     resume: bool = False,
@@ -119,7 +123,7 @@ def train(
         model_or_name: A key, or a network of this package: it is trained from the weights it has.
         data, test: Pictures to train on and to measure on, as `fine_tune` takes them.
         recipe: A `Recipe`, or the name of one: ``"modern"``, ``"paper"``.
-        seed, out, resume, on_bad, fields: As for `fine_tune`.
+        size, seed, out, resume, on_bad, fields: As for `fine_tune`.
 
     Raises:
         As `fine_tune`.
@@ -133,22 +137,25 @@ def train(
     >>> run.history[0]["epoch"], len(run.bundle.labels)
     (1, 2)
     """
-    parts = samples_of(data), samples_of(test)
-    return _train(model_or_name, None, parts, recipe, seed, out, resume, on_bad, fields)
+    options = {"size": size, "seed": seed, "out": out, "resume": resume, "on_bad": on_bad}
+    return _train(model_or_name, None, (samples_of(data), samples_of(test)), recipe, fields, **options)
 
 
-def _train(model_or_name, weights, parts, recipe, seed, out, resume, on_bad, fields) -> Run:
+def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, resume, on_bad) -> Run:
     """Say what is wrong before any work, then train part after part."""
     if on_bad not in ("skip", "raise"):
         raise ValueError(f"on_bad must be 'skip' or 'raise'. Received: on_bad={on_bad!r}")
+    model = model_or_name
+    if size is not None and not isinstance(model, str):
+        raise ValueError(f"size goes with the name of a network; {model.name!r} takes {model.input_shape}")
     place = Place.of(out, resume)
     found, classes = findings(*parts), parts[0].classes
     keras.utils.set_random_seed(seed)
-    model = model_or_name
-    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), model, fields)
+    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), size or model, fields)
     if isinstance(model, str):
         head = {"classes": len(classes), "new_head": weights is not None}
-        model = create(model, weights=weights, drop_path_rate=recipe.drop_path, **head)
+        shape = {"input_shape": _shape(size)} if size else {}
+        model = create(model, weights=weights, drop_path_rate=recipe.drop_path, **head, **shape)
     elif recipe.drop_path:
         model = _with_drop_path(model, recipe.drop_path)
     _check_outputs(model, len(classes))
@@ -160,6 +167,9 @@ def _train(model_or_name, weights, parts, recipe, seed, out, resume, on_bad, fie
     for sentence in found:
         say(sentence)
     state, preset, bad = _in_parts(model, parts, recipe, seed, place, on_bad)
+
+    if state.stopped:
+        say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
 
     metrics = {
         **state.chosen,
@@ -203,6 +213,8 @@ def _in_parts(model, parts, recipe: Recipe, seed: int, place: Place | None, on_b
         Where the training stands at its end, the preset, and what of each part cannot be read.
     """
     classes, preset = parts[0].classes, preset_of(model)
+    if recipe.whole:
+        preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
     state, bad = loop.State([], loop.weights_of(model)), ([], [])
     with loop.progress_bars() as progress:
         if normalization_of(model):
@@ -214,7 +226,7 @@ def _in_parts(model, parts, recipe: Recipe, seed: int, place: Place | None, on_b
                 bad.append(_checked(errors, part, on_bad))
                 data.append((features, _numbers(part, errors, classes)))
             state = train_head(model, *data, recipe, progress)
-        if recipe.unfrozen:
+        if recipe.unfrozen and not state.stopped:
             state, preset, bad = _whole(model, parts, recipe, preset, seed, place, on_bad, state, progress)
     return state, preset, bad
 
@@ -296,6 +308,10 @@ def _with_pixel_mean(preset: Preset, pictures: Pictures, size) -> Preset:
         mean=tuple(tuple(tuple(pixel) for pixel in row) for row in mean.round(3).tolist()),
         source=f"{preset.source}; mean of {len(pictures)} training pictures",
     )
+
+
+def _shape(size: int) -> tuple[int, int, int]:
+    return (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
 
 
 def _with_drop_path(model: keras.Model, rate: float) -> keras.Model:

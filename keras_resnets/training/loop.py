@@ -34,12 +34,14 @@ class State:
         kept: Weights of the epoch that is kept so far, in the order of the network's.
         chosen: Its row, or None before the first.
         begin: How many of the rows are of an earlier part.
+        stopped: Whether somebody ended it before its end.
     """
 
     rows: list[dict]
     kept: list[np.ndarray]
     chosen: dict | None = None
     begin: int = 0
+    stopped: bool = False
 
 
 def goodness(row: dict) -> tuple[float, float]:
@@ -133,7 +135,7 @@ def train(
     except KeyboardInterrupt:
         if not state.rows:
             raise
-        progress.update(task, note=f"stopped after epoch {len(state.rows)}")
+        state.stopped = True
     finally:
         put(network, state.kept)
     return state

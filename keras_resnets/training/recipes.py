@@ -49,6 +49,8 @@ class Recipe:
         ema: Decay of the moving average of the weights that is evaluated and kept; 0 keeps the weights.
         patience: Epochs without a better validation after which a part ends; None goes on to its end.
         keep: ``"best"`` keeps the best epoch by validation; ``"last"`` the last one.
+        whole: Whether pictures are taken whole, without the margin that the preset cuts off: small ones lose
+            much by it.
         pixel_mean: Whether the training pictures' mean, a value for every pixel, is subtracted in place of
             the preset's.
         precision: ``"float32"`` or ``"bfloat16"`` (computations; variables are float32 always).
@@ -81,6 +83,7 @@ class Recipe:
     ema: float = 0.0
     patience: int | None = None
     keep: str = "best"
+    whole: bool = False
     pixel_mean: bool = False
     precision: str = "float32"
 
@@ -161,7 +164,7 @@ def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recip
     Args:
         recipe: One, or a name of `RECIPES`, or ``"auto"``.
         pictures: For training, a class.
-        model: A key or a network.
+        model: A key or a network, or the side of its pictures.
         fields: Other values of some fields.
     """
     if isinstance(recipe, Recipe):
@@ -176,6 +179,8 @@ def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recip
 
 def _side(model) -> int:
     """Of the pictures that a network takes."""
+    if isinstance(model, int):
+        return model
     if isinstance(model, str):
         return variant(model).input.size
     return input_size(model, preset_of(model))[0]

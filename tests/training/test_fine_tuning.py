@@ -1,11 +1,17 @@
 """fine_tune on a small real network and a folder that can be told apart."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnets import Bundle, Predictor, create, fine_tune
+from keras_resnets import Bundle, Predictor, create, evaluate, fine_tune, preset_of
+from keras_resnets.images.augmentation import middle
+from keras_resnets.images.dataset import scan, split
+from keras_resnets.images.preprocessing import normalise
+from keras_resnets.images.reading import read_image
 
 from ..conftest import as_numpy
 
@@ -23,7 +29,7 @@ def folder(tmp_path):
 
 
 def network(**options):
-    return create("resnet50", **{"weights": None, "classes": 2, "input_shape": (32, 32, 3), **options})
+    return create("resnet20", **{"weights": None, "classes": 2, **options})
 
 
 def test_a_classifier_learns_and_the_bundle_keeps_it(folder, tmp_path):
@@ -48,8 +54,6 @@ def test_the_best_epoch_is_the_one_that_is_kept(folder):
     assert run.metrics["val_loss"] == min(
         row["val_loss"] for row in run.history if row["val_accuracy"] == best
     )
-    from keras_resnets.images.dataset import scan, split
-
     _, held_out = split(scan(folder), 0.25, 0)
     answers = Predictor(run.bundle).predict(held_out.sources, top=1)
     right = [answer.top[0][1] == label for answer, label in zip(answers, held_out.labels, strict=True)]
@@ -106,3 +110,123 @@ def test_mistakes_are_said_before_work_begins(folder, tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match=r"at least 2 classes are needed. Received: 1 \(dark\)"):
         fine_tune(network(), folder)
+
+
+def test_the_network_learns_after_the_classifier(folder, tmp_path):
+    model = network()
+    before = {v.path: as_numpy(v).copy() for v in model.variables}
+    run = fine_tune(
+        model,
+        folder,
+        "full",
+        head_epochs=2,
+        epochs=2,
+        unfrozen="conv4",
+        batch_norm="batch",
+        out=tmp_path / "out",
+    )
+    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4]
+    after = {v.path: as_numpy(v) for v in model.variables}
+    changed = {path.split("/")[0].split("_")[0] for path in after if (after[path] != before[path]).any()}
+    if run.metrics["epoch"] > 2:
+        assert changed == {"conv4", "predictions"}
+    assert all(layer.trainable for layer in model.layers)
+    assert run.metrics["val_accuracy"] == max(row["val_accuracy"] for row in run.history)
+    assert not (tmp_path / "out.training").exists()
+
+
+def test_a_bundle_of_a_pixel_mean_answers_as_the_training_measured(folder, tmp_path):
+    run = fine_tune(
+        network(), folder, "full", head_epochs=0, epochs=2, batch_norm="recalibrate", pixel_mean=True, drop_path=0.2,
+        keep="last", learning_rate=0.1, out=tmp_path / "out",
+    )  # fmt: skip
+    train, held_out = split(scan(folder), 0.25, 0)
+    mean = np.mean(
+        [middle(read_image(path), (32, 32), preset_of("resnet20")) for path in train.sources], axis=0
+    )
+    again = Bundle.load(tmp_path / "out")
+    np.testing.assert_allclose(again.preset.mean, mean, atol=1e-3)
+    assert again.preset == run.bundle.preset and str(again.preset).endswith("over (58.395, 57.12, 57.375)")
+    measured = evaluate(again, held_out)
+    assert measured.top1 == run.metrics["val_accuracy"]
+    picked = measured.scores[np.arange(len(measured.targets)), measured.targets]
+    assert -np.log(picked).mean() == pytest.approx(run.metrics["val_loss"], rel=0.01)
+    with pytest.raises(
+        ValueError, match=r"a mean for each pixel goes with pictures of 32 x 32. Received: .*64"
+    ):
+        normalise(np.zeros((1, 64, 64, 3), "uint8"), again.preset, "channels_last")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"precision": "bfloat16"},
+        {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "class_weights": True},
+        {"optimizer": "adamw", "learning_rate": 1e-3, "ema": 0.9, "schedule": "plateau"},
+        {"iterations": 5, "schedule": "steps", "steps": (0.5,), "augmentation": "crop"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_every_field_trains(folder, fields, layout):
+    if layout == "channels_first" and "precision" in fields:
+        pytest.skip("TensorFlow's processor kernels have no channels_first in bfloat16")
+    recipe = {"head_epochs": 0, "epochs": 2, "batch_size": 4, "batch_norm": "batch", **fields}
+    run = fine_tune(network(data_format=layout), folder, "full", **recipe)
+    epochs = 2  # 12 pictures, 3 steps
+    assert len(run.history) == epochs and all(np.isfinite(list(row.values())).all() for row in run.history)
+
+
+def test_data_may_be_arrays_and_have_its_own_validation(folder):
+    samples = scan(folder)
+    images = np.stack([read_image(path) for path in samples.sources])
+    names = np.array(samples.labels)
+    run = fine_tune(
+        network(), (images[::2], names[::2]), "head", head_epochs=2, validation=(images[1::2], names[1::2])
+    )
+    assert run.metrics["training pictures"] == run.metrics["validation pictures"] == 8
+    assert [label.name for label in run.bundle.labels] == ["dark", "light"] and run.metrics["findings"] == []
+
+
+def test_pictures_that_cannot_be_read_are_refused_where_that_is_asked(folder):
+    (folder / "dark/0.png").write_text("no picture")
+    (folder / "dark/1.png").write_text("no picture")
+    for recipe, fields in (("head", {}), ("full", {"head_epochs": 0})):
+        with pytest.raises(ValueError, match=r"not a picture .* and 1 more cannot be used; on_bad='skip'"):
+            fine_tune(network(), folder, recipe, validation=0.1, on_bad="raise", **fields)
+    run = fine_tune(network(), folder, "full", head_epochs=0, epochs=1)
+    assert len(run.metrics["unreadable"]) == 2
+    assert run.metrics["training pictures"] + run.metrics["validation pictures"] == 14
+
+
+def test_features_are_computed_once(folder, tmp_path, monkeypatch):
+    """The second training takes them from the cache: the files may hold anything while their sizes and dates stay."""
+    monkeypatch.setenv("KERAS_RESNETS_HOME", str(tmp_path / "cache"))
+    model = network()
+    first = fine_tune(model, folder, "head", head_epochs=2)
+    [*kept] = (tmp_path / "cache/features").iterdir()
+    assert len(kept) == 2
+    for path in folder.rglob("*.png"):
+        status = path.stat()
+        path.write_bytes(os.urandom(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = network()
+    again.set_weights(model.get_weights())
+    second = fine_tune(again, folder, "head", head_epochs=2)
+    assert second.metrics["unreadable"] == [] and second.metrics["training pictures"] == 12
+    with pytest.raises(ValueError, match="no picture could be read"):
+        fine_tune(network(seed=3), folder, "head", head_epochs=2)
+    assert first.metrics["training pictures"] == 12
+
+
+def test_what_would_spoil_it_is_said(folder, capsys):
+    (folder / "light/9.png").write_bytes((folder / "dark/0.png").read_bytes())
+    (folder / "nothing").mkdir()
+    run = fine_tune(network(), folder, "head", head_epochs=1)
+    said = capsys.readouterr().err
+    for sentence in run.metrics["findings"]:
+        assert sentence in said
+    assert any("in two classes: 1" in sentence for sentence in run.metrics["findings"])
+    assert any(
+        "the class folder nothing holds no picture" in sentence for sentence in run.metrics["findings"]
+    )

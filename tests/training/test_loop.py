@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from keras_resnets import Bundle, TrainingError, create, preprocess, train
-from keras_resnets.training import loop
+from keras_resnets import Bundle, TrainingError, create, fine_tune, preprocess, train
+from keras_resnets.training import features, loop
 
 from ..conftest import as_numpy
 
@@ -113,6 +113,20 @@ def test_ctrl_c_keeps_the_best_so_far(data, monkeypatch):
     scores = as_numpy(run.bundle.model(preprocess(data[0], model)))
     loss = -np.log(scores[np.arange(24), data[1]]).mean()
     assert loss == pytest.approx(best["val_loss"], rel=1e-3)
+
+
+def test_ctrl_c_while_the_classifier_trains_ends_it_all(data, monkeypatch):
+    before = features._Epochs.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        before(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(features._Epochs, "on_epoch_end", interrupt)
+    model = create("resnet20", weights=None, classes=2)
+    run = fine_tune(model, data, "full", head_epochs=9, epochs=9)
+    assert [row["epoch"] for row in run.history] == [1, 2]
 
 
 def test_a_training_that_gets_no_better_ends(data):
