@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .architecture.stacks import stack3 as stack3
     from .bundle import Bundle as Bundle
     from .evaluation import evaluate as evaluate
+    from .explanation import grad_cam as grad_cam
+    from .explanation import overlay as overlay
+    from .extraction import Features as Features
+    from .extraction import extract_features as extract_features
     from .files import Inspection as Inspection
     from .files import convert as convert
     from .files import from_weights as from_weights
@@ -170,6 +174,8 @@ _PLACES = {
     "bundle": ("Bundle",),
     "predictor": ("Prediction", "Predictor"),
     "evaluation": ("evaluate",),
+    "explanation": ("grad_cam", "overlay"),
+    "extraction": ("Features", "extract_features"),
     "verification": ("verify",),
     "training.fine_tuning": ("Run", "fine_tune", "train"),
     "training.loop": ("TrainingError",),

@@ -1,20 +1,45 @@
 """How often a model is right, and whether two models say the same."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from .bundle import Bundle
+from .architecture.folding import fold
+from .architecture.style import is_whole_number
+from .bundle import Bundle, rebuild
+from .images.batches import WORKERS, Batch, each_picture, read_batches
 from .images.dataset import Samples, scan
 from .images.labels import Label
-from .inspection import input_size
+from .images.preprocessing import normalise, resized, ten_crops, whole
+from .inspection import gives_logits, input_size
 from .models import origin_of
 from .predictor import Predictor
 from .registry import variant
 from .weights.loading import HEAD
+
+# Of a resized picture: the first maps of it and its mirror image take about 1.3 GB.
+MOST_PIXELS = 10_000_000
+
+
+class ClassResult(NamedTuple):
+    """How often a model is right about one class.
+
+    Attributes:
+        name: What the model calls the class.
+        images: Pictures of it.
+        precision: Share of the answers with this class that are right; NaN where there is no such answer.
+        recall: Share of its pictures that are answered with it; NaN where there is no such picture.
+    """
+
+    name: str
+    images: int
+    precision: float
+    recall: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +52,7 @@ class Evaluation:
         errors: One line for each picture that could not be read.
         scores: Probabilities, float32 (images, classes), in the order of the data.
         targets: The right class of each, int (images,).
+        labels: What the classes are called.
     """
 
     images: int
@@ -35,29 +61,86 @@ class Evaluation:
     errors: tuple[str, ...]
     scores: np.ndarray = dataclasses.field(repr=False)
     targets: np.ndarray = dataclasses.field(repr=False)
+    labels: tuple[Label, ...] = dataclasses.field(repr=False)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Pictures by their right class (rows) and their best answer (columns), int (classes, classes)."""
+        counts = np.zeros((len(self.labels), len(self.labels)), int)
+        np.add.at(counts, (self.targets, self.scores.argmax(axis=1)), 1)
+        return counts
+
+    @property
+    def per_class(self) -> tuple[ClassResult, ...]:
+        """The classes that occur in the data or in the best answers, in the model's order."""
+        confusion = self.confusion
+        right, images, answers = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+        return tuple(
+            ClassResult(
+                self.labels[i].name, int(images[i]), _share(right[i], answers[i]), _share(right[i], images[i])
+            )
+            for i in np.flatnonzero(images + answers)
+        )
+
+
+def _share(part: int, of: int) -> float:
+    return float(part / of) if of else float("nan")
 
 
 def evaluate(
-    model_or_bundle, data: str | os.PathLike | Samples, batch_size: int = 32, **options
+    model_or_bundle,
+    data: str | os.PathLike | Samples,
+    batch_size: int = 32,
+    *,
+    ten_crop: bool = False,
+    scales: Iterable[int] | None = None,
+    **options,
 ) -> Evaluation:
     """Count right answers over labelled pictures.
 
     Source of the measure: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge,
-    arXiv:1409.0575, section 4.1.
+    arXiv:1409.0575, section 4.1; of ``ten_crop`` and ``scales``: He et al., arXiv:1512.03385, section 3.4.
 
     Args:
         model_or_bundle: What `Predictor` takes.
         data: A folder with a sub-folder a class, or with ``labels.csv``. A class is called by its id
             (``n02123045``), its name or its number.
-        batch_size: Pictures computed at once.
-        options: ``precision``, ``engine`` and ``calibration`` of `Predictor`.
+        batch_size: Pictures computed at once; with ``ten_crop`` these are the ten of one, and with ``scales``
+            a picture and its mirror image.
+        ten_crop: Average the probabilities of the four corners and the middle and of their mirror images
+            (`images.preprocessing.ten_crops`).
+        scales: Shorter sides in pixels, such as (224, 256, 384, 480, 640): average the probabilities of the
+            whole picture and its mirror image at each. The network is built again to take pictures of any
+            size, whose last map the global average takes as it comes, and run by Keras.
+        options: ``precision``, ``engine`` and ``calibration`` of `Predictor`; not with ``scales``.
 
     Raises:
-        ValueError: A class of the data that the model does not know; or no picture could be read.
+        ValueError: A class of the data that the model does not know; no picture could be read; or arguments
+            that do not go with each other or with the model.
+
+    Example:
+
+    >>> from keras_resnets import create, evaluate
+    >>> from keras_resnets.images.dataset import Samples
+    >>> red, blue = np.zeros((2, 32, 48, 3), "uint8")
+    >>> red[..., 0] = blue[..., 2] = 255
+    >>> model = create("resnet20", weights=None, classes=2)
+    >>> result = evaluate(model, Samples((red, blue), ("class 0", "class 1")), ten_crop=True)
+    >>> result.images, result.scores.shape, int(result.confusion.sum())
+    (2, (2, 2), 2)
     """
+    if ten_crop and scales is not None:
+        raise ValueError(f"choose one of ten_crop and scales. Received: ten_crop=True, scales={scales!r}")
+    bundle = Bundle.of(model_or_bundle)
+    scales = None if scales is None else _checked(scales, bundle, options)
     samples = data if isinstance(data, Samples) else scan(data)
-    predictor = Predictor(model_or_bundle, batch_size, **options)
-    numbers = _class_numbers(predictor.bundle.labels, samples.classes)
+    numbers = _class_numbers(bundle.labels, samples.classes)
+    if scales:
+        predictor = _AtScales(bundle, scales)
+    elif ten_crop:
+        predictor = _OfTenCrops(bundle, 10, **options)
+    else:
+        predictor = Predictor(bundle, batch_size, **options)
     scores, errors = [], []
     for batch, rows in predictor.scores(samples.sources):
         scores += list(rows)
@@ -78,7 +161,98 @@ def evaluate(
         errors=tuple(filter(None, errors)),
         scores=scores,
         targets=targets,
+        labels=bundle.labels,
     )
+
+
+class _OfTenCrops(Predictor):
+    """A predictor of batches of ten: the crops of one picture, whose answers are averaged."""
+
+    def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
+        model, preset = self.bundle.model, self.bundle.preset
+        size = input_size(model, preset)
+        crops_of = functools.partial(ten_crops, preset=preset, size=size)
+        for batch in read_batches(each_picture(sources), crops_of, WORKERS):
+            outputs = [self._run(normalise(crops, preset, "channels_last")) for crops in batch.images]
+            yield batch, np.array([_averaged(model, some) for some in outputs])
+
+
+class _AtScales:
+    """What a `Predictor` is, for whole pictures at several sizes: each is run by itself.
+
+    Source: He et al., arXiv:1512.03385, section 3.4; Simonyan and Zisserman, arXiv:1409.1556, section 3.2.
+    """
+
+    def __init__(self, bundle: Bundle, scales: tuple[int, ...]):
+        self._bundle, self._scales = bundle, scales
+        origin = origin_of(bundle.model)
+        shape = {"input_shape": (None, None, 3), "data_format": "channels_last"}
+        network = rebuild(origin.key, origin.options | shape)
+        for layer in bundle.model.layers:
+            if layer.weights:  # by name: an accelerated model has fewer layers than are built
+                network.get_layer(layer.name).set_weights(layer.get_weights())
+        self._network = fold(network)
+        self._network.jit_compile = False  # pictures differ in shape, and each would be compiled for
+
+    def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
+        for batch in read_batches(each_picture(sources), lambda picture: picture, 1):
+            if len(batch.images) and (error := self._too_long(*batch.sources, *batch.images)):
+                batch = Batch(batch.sources, np.empty((0,)), (error,))
+            yield batch, np.array([self._answer(picture) for picture in batch.images])
+
+    def _answer(self, picture: np.ndarray) -> np.ndarray:
+        outputs = []
+        for side in self._scales:
+            image = normalise(whole(picture, self._bundle.preset, side), self._bundle.preset, "channels_last")
+            outputs.append(self._network.predict_on_batch(np.stack([image, image[:, ::-1]])))
+        return _averaged(self._bundle.model, np.concatenate(outputs).astype("float32"))
+
+    def _too_long(self, source, picture: np.ndarray) -> str | None:
+        """Why a picture is left out that would fill the memory at the largest scale; None for others."""
+        side = max(self._scales)
+        height, width = resized(*picture.shape[:2], side, side)
+        if height * width <= MOST_PIXELS:
+            return None
+        name = "a picture" if isinstance(source, np.ndarray) else source
+        return f"{name}: {height} x {width} pixels at the scale {side}; at most {MOST_PIXELS:,} are run"
+
+
+def _averaged(model: keras.Model, outputs: np.ndarray) -> np.ndarray:
+    """The mean probabilities (classes,) of several looks at one picture, from the network's outputs."""
+    if gives_logits(model):
+        outputs = keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+    return outputs.mean(axis=0)
+
+
+def _checked(scales: Iterable[int], bundle: Bundle, options: dict) -> tuple[int, ...]:
+    """Shorter sides as numbers that this network can be run at, or why it cannot."""
+    given = [
+        name
+        for name, value in options.items()
+        if value is not None and (name, value) != ("precision", "float32")
+    ]
+    if given:
+        raise ValueError(
+            f"scales are run by Keras, with the model as it was built; leave out {' and '.join(given)}"
+        )
+    model, origin = bundle.model, origin_of(bundle.model)
+    if "input_shape" not in (origin.options or ()):
+        raise ValueError(
+            "scales need a network that can be built again for pictures of any size, one made by create() or "
+            f"a constructor without input_tensor. Received: {model.name!r}"
+        )
+    if np.ndim(bundle.preset.mean) == 3:
+        raise ValueError(
+            f"scales need a preset with one mean a channel; that of {model.name!r} has one a pixel, for "
+            "pictures of one size: leave scales out"
+        )
+    sides, least = tuple(scales) if isinstance(scales, Iterable) else (), variant(origin.key).input.smallest
+    if not sides or not all(is_whole_number(side) and side >= least for side in sides):
+        raise ValueError(
+            f"scales of {model.name!r} must be whole numbers of at least {least}, such as (224, 256, 384). "
+            f"Received: scales={sides or scales!r}"
+        )
+    return tuple(map(int, sides))
 
 
 def _class_numbers(labels: Sequence[Label], classes: Sequence[str]) -> dict[str, int]:

@@ -30,11 +30,14 @@ FLOORS = {
     "predictor": 8,
     "verification": 6,
     "evaluation": 9,
-    "training": 10,
+    "extraction": 9,
+    "explanation": 9,
+    "reporting": 10,
+    "training": 11,
     "serving": 10,
-    "cli": 11,
-    "__main__": 12,
-    "__init__": 12,
+    "cli": 12,
+    "__main__": 13,
+    "__init__": 13,
 }
 FILES = sorted(HOUSE.rglob("*.py"))
 

@@ -23,20 +23,61 @@ def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None
     Returns:
         float32, (height, width, 3), values in 0..255; beside an edge bicubic ones swing a little beyond.
     """
+    return _crops(picture, preset, size, [(1, 1)])[0]
+
+
+def ten_crops(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Resize as `fit` does, and cut the four corners and the middle out, each also mirrored.
+
+    Source: Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, 2012, section
+    4.1; the "standard 10-crop testing" of He et al., arXiv:1512.03385, section 3.4.
+
+    Args:
+        picture, preset, size: As `fit` takes them.
+
+    Returns:
+        float32, (10, height, width, 3): the corners, upper ones first, and the middle; then the same five
+        with left and right exchanged.
+
+    Example:
+
+    >>> from keras_resnets.images.presets import PRESETS
+    >>> ten_crops(np.zeros((480, 640, 3), "uint8"), PRESETS["caffe"]).shape
+    (10, 224, 224, 3)
+    """
+    five = _crops(picture, preset, size, [(0, 0), (0, 2), (2, 0), (2, 2), (1, 1)])
+    return np.concatenate([five, five[:, :, ::-1]])
+
+
+def whole(picture: np.ndarray, preset: Preset, side: int) -> np.ndarray:
+    """Resize as `fit` does until the shorter side has ``side`` pixels, and cut nothing off: float32."""
+    size = resized(*picture.shape[:2], side, side)
+    return _cut(_planes(picture), size, (0, 0), size, preset)
+
+
+def _crops(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None, places) -> np.ndarray:
+    """What `fit` would cut out, at other places too: (down, across) in halves of what is left over."""
     rows, columns = size or (preset.size, preset.size)
-    height, width = picture.shape[:2]
-    new_height, new_width = resized(height, width, *before_crop(rows, columns, preset))
-    top, left = (new_height - rows) // 2, (new_width - columns) // 2
+    height, width = resized(*picture.shape[:2], *before_crop(rows, columns, preset))
+    planes = _planes(picture)
+    corners = [(down * (height - rows) // 2, across * (width - columns) // 2) for down, across in places]
+    return np.stack([_cut(planes, (height, width), corner, (rows, columns), preset) for corner in corners])
+
+
+def _planes(picture: np.ndarray) -> list[Image.Image]:
+    """A picture's channels, in float."""
+    return [Image.fromarray(picture[..., channel]).convert("F") for channel in range(3)]
+
+
+def _cut(planes: list[Image.Image], size, corner, crop, preset: Preset) -> np.ndarray:
+    """The part of a picture resized to ``size`` that begins at ``corner``, as large as ``crop``: all of them
+    (down, across), in pixels."""
+    (height, width), (top, left), (rows, columns) = size, corner, crop
+    down, across = planes[0].height / height, planes[0].width / width
     # Only what is kept is computed: a picture one pixel high would be enormous at full width.
-    down, across = height / new_height, width / new_width
     kept = (left * across, top * down, (left + columns) * across, (top + rows) * down)
-    channels = [
-        Image.fromarray(picture[..., channel])
-        .convert("F")
-        .resize((columns, rows), _FILTERS[preset.interpolation], box=kept)
-        for channel in range(3)
-    ]
-    return np.stack(channels, axis=-1)
+    resample = _FILTERS[preset.interpolation]
+    return np.stack([plane.resize((columns, rows), resample, box=kept) for plane in planes], axis=-1)
 
 
 def before_crop(rows: int, columns: int, preset: Preset) -> tuple[int, int]:
@@ -83,6 +124,13 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         raise ValueError(
             f"images must be (N, H, W, {channels}) or (H, W, {channels}), channels first for "
             f"'channels_first'. Received: shape {tuple(images.shape)}, data_format={data_format!r}"
+        )
+    pixels = np.shape(preset.mean)[:2] if np.ndim(preset.mean) == 3 else ()
+    sides = tuple(images.shape[axis - 2 : axis] if axis == -1 else images.shape[-2:])
+    if pixels and sides != pixels:
+        raise ValueError(
+            f"a mean for each pixel goes with pictures of {pixels[0]} x {pixels[1]}. "
+            f"Received: shape {tuple(images.shape)}"
         )
     kind = keras.backend.standardize_dtype(images.dtype)
     dtype = kind if "float" in kind else "float32"
