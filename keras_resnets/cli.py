@@ -210,7 +210,7 @@ def evaluate(model, data, against, least, per_class, ten_crop, scales, precision
     )
     click.echo(f"{model}: {result.images} pictures, top-1 {result.top1:.4f}, top-5 {result.top5:.4f}")
     if per_class:
-        _print_table(("class", "images", "precision", "recall"), result.per_class)
+        _print_table(("class", "images", "precision", "recall", "F1"), result.per_class)
     for error in result.errors:
         click.echo(f"keras-resnets: {error}", err=True)
     failed = least is not None and result.top1 < least

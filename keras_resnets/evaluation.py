@@ -4,11 +4,11 @@ import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from . import measures
 from .architecture.folding import fold
 from .architecture.style import is_whole_number
 from .bundle import Bundle, rebuild
@@ -24,22 +24,6 @@ from .weights.loading import HEAD
 
 # Of a resized picture: the first maps of it and its mirror image take about 1.3 GB.
 MOST_PIXELS = 10_000_000
-
-
-class ClassResult(NamedTuple):
-    """How often a model is right about one class.
-
-    Attributes:
-        name: What the model calls the class.
-        images: Pictures of it.
-        precision: Share of the answers with this class that are right; NaN where there is no such answer.
-        recall: Share of its pictures that are answered with it; NaN where there is no such picture.
-    """
-
-    name: str
-    images: int
-    precision: float
-    recall: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,25 +50,14 @@ class Evaluation:
     @property
     def confusion(self) -> np.ndarray:
         """Pictures by their right class (rows) and their best answer (columns), int (classes, classes)."""
-        counts = np.zeros((len(self.labels), len(self.labels)), int)
-        np.add.at(counts, (self.targets, self.scores.argmax(axis=1)), 1)
-        return counts
+        return measures.confusion(self.scores.argmax(axis=1), self.targets, len(self.labels))
 
     @property
-    def per_class(self) -> tuple[ClassResult, ...]:
+    def per_class(self) -> tuple[measures.ClassResult, ...]:
         """The classes that occur in the data or in the best answers, in the model's order."""
         confusion = self.confusion
-        right, images, answers = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-        return tuple(
-            ClassResult(
-                self.labels[i].name, int(images[i]), _share(right[i], answers[i]), _share(right[i], images[i])
-            )
-            for i in np.flatnonzero(images + answers)
-        )
-
-
-def _share(part: int, of: int) -> float:
-    return float(part / of) if of else float("nan")
+        rows = measures.by_class(confusion, [label.name for label in self.labels])
+        return tuple(rows[i] for i in np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1)))
 
 
 def evaluate(

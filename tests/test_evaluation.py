@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnets import Bundle, accelerate, create, evaluate, preset_of, residual_network
-from keras_resnets.evaluation import ClassResult, Evaluation
+from keras_resnets.evaluation import Evaluation
 from keras_resnets.images.dataset import Samples
 from keras_resnets.images.labels import numbered
 from keras_resnets.images.preprocessing import fit, normalise, ten_crops, whole
@@ -257,8 +257,8 @@ def test_classes_are_counted_one_by_one():
         [0, 0, 0, 0, 0],
     ]
     a, b, c, d = result.per_class  # e is neither in the data nor in an answer
-    assert a == ClassResult("a", 3, 1.0, 2 / 3)
-    assert b == ClassResult("b", 2, 1 / 3, 1 / 2)
+    assert a == ("a", 3, 1.0, 2 / 3, 4 / 5)
+    assert b == ("b", 2, 1 / 3, 1 / 2, 2 / 5)
     assert c[:2] == ("c", 1) and np.isnan(c.precision) and c.recall == 0
     assert d[:2] == ("d", 0) and d.precision == 0 and np.isnan(d.recall)
 

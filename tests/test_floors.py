@@ -11,6 +11,7 @@ HOUSE = Path(keras_resnets.__file__).parent
 
 FLOORS = {
     "progress": 0,
+    "measures": 0,
     "architecture": 1,
     "weights": 2,
     "images": 2,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnets import Bundle, preset_of
+from keras_resnets import Bundle, measures, preset_of
 from keras_resnets.images.labels import numbered
-from keras_resnets.reporting import measures, missing, report, write_report
+from keras_resnets.reporting import missing, report, write_report
 
 from .conftest import randomise, tiny, write_picture
 
@@ -104,12 +104,10 @@ def test_precision_recall_and_f1_by_hand():
     answers = np.array([0, 0, 1, 1, 1, 1, 0])
     matrix = measures.confusion(answers, targets, 4)
     assert matrix.tolist() == [[2, 2, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert measures.by_class(matrix) == [
-        (2, 1, None, 0.0, 0.0),  # never answered
-        (0, 4, 2 / 3, 0.5, 4 / 7),
-        (1, 2, 0.5, 1.0, 2 / 3),
-        (3, 0, None, None, None),  # no picture
-    ]
+    rows = measures.by_class(matrix, "abcd")
+    assert rows[0] == ("a", 4, 2 / 3, 0.5, 4 / 7) and rows[1] == ("b", 2, 0.5, 1.0, 2 / 3)
+    assert rows[2][:2] == ("c", 1) and np.isnan(rows[2].precision) and rows[2][3:] == (0, 0)  # never answered
+    assert rows[3][:2] == ("d", 0) and np.isnan(rows[3][2:]).all()  # no picture
 
 
 def test_most_confused_by_hand():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .measures import BINS, Calibration
+from ..measures import BINS, Calibration
 
 WIDTH = 7.2  # inches, at 100 pixels each on the screen
 SHARPNESS = 2  # pixels of the file for one of the screen

@@ -5,6 +5,7 @@ import datetime
 import functools
 import importlib.util
 import io
+import math
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -16,10 +17,11 @@ import keras
 import numpy as np
 from PIL import Image
 
+from .. import measures
 from ..bundle import Bundle
 from ..explanation import grad_cam, overlay
 from ..inspection import input_size
-from . import figures, measures
+from . import figures
 
 MODULES = ("jinja2", "matplotlib")
 MISTAKES = 12  # that are shown as pictures
@@ -86,7 +88,7 @@ def write_report(
             name: _draw(draw, Path(folder) / "figures" / f"{name}.png") for name, draw in drawings.items()
         },
         shown=len(shown),
-        table=measures.by_class(matrix),
+        table=sorted(measures.by_class(matrix, names), key=_recall),
         wrong=len(wrong),
         mistakes=[
             _mistake(bundle, sources[number], names, targets[number], scores[number], f"picture {number + 1}")
@@ -203,8 +205,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _share(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.2f}"
+def _recall(row: measures.ClassResult) -> float:
+    """The lowest first, a class without a picture last."""
+    return math.inf if math.isnan(row.recall) else row.recall
+
+
+def _share(value: float) -> str:
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.2f}"
 
 
 def _plain(value) -> str:

@@ -1,6 +1,7 @@
-"""The numbers of a report: how many answers are right, where the others went, what a score is worth."""
+"""Numbers on answers: how many are right, where the others went, what a score is worth."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,48 +53,48 @@ def most_confused(matrix: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argsort(-(mistakes.sum(axis=0) + mistakes.sum(axis=1)), kind="stable")[:count])
 
 
-class ClassRow(NamedTuple):
-    """How one class fares; None where there is nothing to divide by.
+class ClassResult(NamedTuple):
+    """How often answers are right about one class; NaN where there is nothing to divide by.
 
     Attributes:
-        number: Of the class.
-        pictures: Of this class.
+        name: What the class is called.
+        images: Pictures of it.
         precision: Share of the answers of this class that are right.
         recall: Share of its pictures that are answered right.
         f1: Harmonic mean of both.
     """
 
-    number: int
-    pictures: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
 
 
-def by_class(matrix: np.ndarray) -> list[ClassRow]:
-    """Precision, recall and F1 of each class, the lowest recall first, classes without a picture last.
+def by_class(matrix: np.ndarray, names: Sequence[str]) -> list[ClassResult]:
+    """Precision, recall and F1 of each class.
 
     Source: van Rijsbergen, Information Retrieval (1979), chapter 7.
 
     Args:
         matrix: As `confusion` gives it.
+        names: What the classes are called.
     """
-    pictures, answers = matrix.sum(axis=1), matrix.sum(axis=0)
-    rows = [
-        ClassRow(
-            number,
-            int(pictures[number]),
-            _share(right, answers[number]),
-            _share(right, pictures[number]),
-            _share(2 * right, answers[number] + pictures[number]),
+    images, answers, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    return [
+        ClassResult(
+            name,
+            int(images[i]),
+            _share(right[i], answers[i]),
+            _share(right[i], images[i]),
+            _share(2 * right[i], answers[i] + images[i]),
         )
-        for number, right in enumerate(matrix.diagonal())
+        for i, name in enumerate(names)
     ]
-    return sorted(rows, key=lambda row: math.inf if row.recall is None else row.recall)
 
 
-def _share(part, whole) -> float | None:
-    return float(part / whole) if whole else None
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan
 
 
 class Calibration(NamedTuple):
