@@ -295,7 +295,7 @@ def _report(train, arguments, settings, options) -> None:
         raise click.UsageError(f"--set takes FIELD=VALUE. Received: {wrong[0]}")
     fields = parsed(dict(field.split("=", 1) for field in fields))
     if epochs := options.pop("epochs"):
-        fields |= {"head_epochs" if settings["recipe"] == "head" else "epochs": epochs}
+        fields |= {"epochs": epochs}
     run = train(*arguments, **settings, **options, **fields)
     for error in run.metrics["unreadable"]:
         click.echo(f"keras-resnets: left out: {error}", err=True)

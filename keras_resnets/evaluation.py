@@ -34,6 +34,7 @@ class Evaluation:
         images: Pictures that were answered.
         top1, top5: Share of them whose class was the best, or among the five best, answer.
         errors: One line for each picture that could not be read.
+        sources: What the others were read from.
         scores: Probabilities, float32 (images, classes), in the order of the data.
         targets: The right class of each, int (images,).
         labels: What the classes are called.
@@ -43,6 +44,7 @@ class Evaluation:
     top1: float
     top5: float
     errors: tuple[str, ...]
+    sources: tuple = dataclasses.field(repr=False)
     scores: np.ndarray = dataclasses.field(repr=False)
     targets: np.ndarray = dataclasses.field(repr=False)
     labels: tuple[Label, ...] = dataclasses.field(repr=False)
@@ -123,8 +125,8 @@ def evaluate(
     scores = np.array(scores)
     if not np.isfinite(scores).all():
         raise ValueError(f"{(~np.isfinite(scores)).sum()} scores of the model are NaN or infinite")
-    readable = zip(samples.labels, errors, strict=True)
-    targets = np.array([numbers[label] for label, error in readable if not error])
+    answered = samples.take(number for number, error in enumerate(errors) if not error)
+    targets = np.array([numbers[label] for label in answered.labels])
     order = np.argsort(-scores, axis=1, kind="stable")  # of equal scores one comes first, as in an answer
     ranks = (order == targets[:, None]).argmax(axis=1)
     return Evaluation(
@@ -132,6 +134,7 @@ def evaluate(
         top1=float((ranks < 1).mean()),
         top5=float((ranks < 5).mean()),
         errors=tuple(filter(None, errors)),
+        sources=answered.sources,
         scores=scores,
         targets=targets,
         labels=bundle.labels,

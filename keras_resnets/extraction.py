@@ -10,10 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .architecture.network import channels_of
 from .bundle import Bundle
 from .images.presets import Preset
-from .inspection import before_classifier, data_format_of, has_classifier
+from .inspection import before_classifier, check_takes_pictures, has_classifier
 from .models import preset_of
 from .predictor import outputs_of, runner
 
@@ -154,6 +153,5 @@ def _backbone(model_or_bundle) -> tuple[keras.Model, Preset]:
             f"features are one row a picture; build {model.name!r} with include_top=False, pooling='avg'. "
             f"Received: a network with the output {model.output_shape}"
         )
-    if channels_of(model.input_shape[1:], data_format_of(model)) != 3:
-        raise ValueError(f"pictures have 3 channels, the model {model.name!r} takes {model.input_shape}")
+    check_takes_pictures(model)
     return model, preset_of(model)

@@ -27,6 +27,10 @@ def check_answers_pictures(model: keras.Model) -> None:
     """Refuse a model that cannot be asked what is on a picture."""
     if not has_classifier(model):
         raise ValueError(f"the model {model.name!r} has no classifier; build it with include_top=True")
+    check_takes_pictures(model)
+
+
+def check_takes_pictures(model: keras.Model) -> None:
     if channels_of(model.input_shape[1:], data_format_of(model)) != 3:
         raise ValueError(f"pictures have 3 channels, the model {model.name!r} takes {model.input_shape}")
 

@@ -190,24 +190,49 @@ def test_export_writes_the_next_version(run, pets, tmp_path):
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
 
 
-def test_finetune_writes_a_bundle(run, tmp_path, monkeypatch):
-    from keras_resnets import training
-
+def test_finetune_writes_a_bundle(run, tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for i in range(4):
-            write_picture(tmp_path / "data" / name / f"{i}.png", seed=i)
+            write_picture(tmp_path / "data" / name / f"{i}.png", seed=i + 10 * (name == "dog"))
     (tmp_path / "data/cat/broken.png").write_text("")
-    # Only the download is left out: the same network with random weights and small pictures.
-    monkeypatch.setattr(
-        training,
-        "create",
-        lambda key, **options: create(key, weights=None, input_shape=(32, 32, 3), **options),
-    )
-    status, out, err = run("finetune", tmp_path / "data", "--epochs", 1, "--out", tmp_path / "pets")
+    arguments = ("finetune", tmp_path / "data", "--model", "resnet20", "--out", tmp_path / "pets")
+    status, out, err = run(*arguments, "--epochs", 1, "--set", "batch_size=4")
     assert status == 0 and "2 classes, 6 pictures for training, 2 for validation" in out
     assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err
-    assert [label.name for label in Bundle.load(tmp_path / "pets").labels] == ["cat", "dog"]
+    bundle = Bundle.load(tmp_path / "pets")
+    assert [label.name for label in bundle.labels] == ["cat", "dog"] and len(bundle.history) == 1
+    assert bundle.notes["recipe"]["batch_size"] == 4 and (tmp_path / "pets/report.html").is_file()
+    assert run(*arguments)[0] == 2  # it exists
+    status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "epochs")
+    assert status == 2 and "--set takes FIELD=VALUE. Received: epochs" in err
+    status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "speed=1")
+    assert status == 2 and "a recipe has no field speed" in err
+
+
+def test_train_begins_from_nothing(run, tmp_path):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(3):
+                write_picture(
+                    tmp_path / part / name / f"{i}.png",
+                    seed=i + 10 * (name == "dog") + 100 * (part == "test"),
+                )
+    arguments = (
+        "train",
+        "--dataset",
+        tmp_path / "train",
+        "--test",
+        tmp_path / "test",
+        "--out",
+        tmp_path / "pets",
+    )
+    status, out, _ = run(*arguments, "--epochs", 1, "--size", 16)
+    assert status == 0 and "2 classes, 6 pictures for training, 6 for validation" in out
+    assert Bundle.load(tmp_path / "pets").model.input_shape == (None, 16, 16, 3)
+    status, _, err = run("train", "--dataset", "cifar", "--out", tmp_path / "more")
+    assert status == 2 and "--dataset must be one of cifar10, fashion_mnist, or a folder beside --test" in err
 
 
 def test_a_weights_file_is_inspected_converted_and_verified(run, tmp_path):

@@ -244,7 +244,7 @@ def test_networks_that_have_one_size_are_refused(network):
 def counted(targets, answers):
     scores = np.eye(5, dtype="float32")[answers]
     targets = np.array(targets)
-    return Evaluation(len(targets), 0.0, 0.0, (), scores, targets, numbered(["a", "b", "c", "d", "e"]))
+    return Evaluation(len(targets), 0.0, 0.0, (), (), scores, targets, numbered(["a", "b", "c", "d", "e"]))
 
 
 def test_classes_are_counted_one_by_one():

@@ -6,6 +6,7 @@ import json
 import platform
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -68,10 +69,9 @@ class _Backbone:
         for source in sources:
             name.update(_identity(source))
         path = cache_folder() / "features" / f"{name.hexdigest()}.npz"
-        with contextlib.suppress(OSError, ValueError, KeyError), np.load(path) as file:
-            path.touch()  # the oldest are removed
+        if found := _kept(path):
             advance(len(sources))
-            return file["features"], json.loads(file["errors"].tobytes())
+            return found
         if self._run is None:
             self._run = self._compiled()
         rows, errors = [], []
@@ -112,6 +112,17 @@ def _identity(source) -> bytes:
         status = Path(source).stat()
         return f"{Path(source).absolute()} {status.st_size} {status.st_mtime_ns}".encode()
     return repr(source).encode()
+
+
+def _kept(path: Path) -> tuple[np.ndarray, list] | None:
+    """What is in the cache; None for nothing, and for what is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            found = arrays["features"], json.loads(arrays["errors"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    path.touch()  # the oldest are removed
+    return found
 
 
 def _keep(path: Path, features: np.ndarray, errors: list) -> None:

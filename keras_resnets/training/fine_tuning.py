@@ -1,4 +1,4 @@
-"""From labelled pictures to a bundle: the classifier first, on features computed once, then the network."""
+"""From labelled pictures to a bundle: what is asked and what is wrong with it, the training, what is kept."""
 
 import dataclasses
 import functools
@@ -6,28 +6,20 @@ import os
 from pathlib import Path
 
 import keras
-import numpy as np
-from rich.progress import Progress
 
 from .. import reporting
-from ..architecture.accelerating import accelerated
-from ..architecture.rewriting import computing_in
 from ..bundle import Bundle, check_can_be_saved, rebuild
-from ..images.augmentation import AUGMENTATIONS, middle
-from ..images.batches import Pictures, keep
+from ..evaluation import Evaluation, evaluate
 from ..images.dataset import Samples, findings, samples_of, split
 from ..images.labels import numbered
-from ..images.presets import Preset
-from ..inspection import check_answers_pictures, in_layout_of, input_size, normalization_of
-from ..matlab import adapt
-from ..models import create, origin_of, preset_of
-from ..predictor import Predictor, inputs_of
+from ..inspection import check_answers_pictures
+from ..models import create, origin_of
 from ..progress import say
 from ..weights.loading import HEAD
-from . import loop, recipes
-from .epoch import Epoch
-from .features import class_weights, read_features, train_head
-from .freezing import first_trained, frozen_as, terms
+from . import recipes
+from .freezing import first_trained
+from .job import Job
+from .loop import progress_bars
 from .place import Place
 from .recipes import Recipe
 
@@ -166,11 +158,12 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
         place.begin(model, recipe, parts, seed)
     for sentence in found:
         say(sentence)
-    state, preset, bad = _in_parts(model, parts, recipe, seed, place, on_bad)
-
+    with progress_bars() as progress:
+        state, preset, bad = Job(model, parts, recipe, seed, on_bad, progress).done(
+            place and place.checkpoint
+        )
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
-
     metrics = {
         **state.chosen,
         "training pictures": len(parts[0].sources) - len(bad[0]),
@@ -181,133 +174,25 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
     bundle = Bundle(model, preset, numbered(classes), notes, tuple(state.rows))
     if place:
-        bundle.save(place.out, functools.partial(_add_report, bundle=bundle, held_out=parts[1]))
+        result = evaluate(bundle, parts[1])
+        metrics |= {"top1": result.top1, "top5": result.top5}  # of the answers that the bundle gives
+        bundle.save(place.out, functools.partial(_add_report, bundle=bundle, result=result))
         place.end()
     return Run(bundle, bundle.history, metrics)
 
 
-def _add_report(folder: Path, bundle: Bundle, held_out: Samples) -> None:
+def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:
     """A page on the result; hours of training are not lost for it."""
     if missing := reporting.missing():
         say(
             f"report.html is left out: it needs {' and '.join(missing)} (pip install 'keras-resnets[report]')"
         )
         return
+    unreadable = bundle.notes["metrics"]["unreadable"]
     try:
-        scores, errors = [], []
-        for batch, rows in Predictor(bundle).scores(held_out.sources):
-            scores.append(rows)
-            errors += batch.errors
-        readable = held_out.take(number for number, error in enumerate(errors) if not error)
-        targets = _numbers(held_out, errors, [label.name for label in bundle.labels])
-        unreadable = bundle.notes["metrics"]["unreadable"]
-        reporting.write_report(folder, bundle, np.concatenate(scores), targets, readable.sources, unreadable)
+        reporting.write_report(folder, bundle, result.scores, result.targets, result.sources, unreadable)
     except Exception as error:  # whatever a drawing died of
         say(f"report.html could not be written: {type(error).__name__}: {error}")
-
-
-def _in_parts(model, parts, recipe: Recipe, seed: int, place: Place | None, on_bad: str):
-    """The classifier on features, then the network on pictures.
-
-    Returns:
-        Where the training stands at its end, the preset, and what of each part cannot be read.
-    """
-    classes, preset = parts[0].classes, preset_of(model)
-    if recipe.whole:
-        preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
-    state, bad = loop.State([], loop.weights_of(model)), ([], [])
-    with loop.progress_bars() as progress:
-        if normalization_of(model):
-            _adapt(model, parts[0], preset, progress)
-        if recipe.head_epochs and not (place and place.checkpoint.is_file()):
-            data, bad = [], []
-            for part, title in zip(parts, ("training", "validation"), strict=True):
-                features, errors = read_features(model, part, preset, progress, title)
-                bad.append(_checked(errors, part, on_bad))
-                data.append((features, _numbers(part, errors, classes)))
-            state = train_head(model, *data, recipe, progress)
-        if recipe.unfrozen and not state.stopped:
-            state, preset, bad = _whole(model, parts, recipe, preset, seed, place, on_bad, state, progress)
-    return state, preset, bad
-
-
-def _whole(model, parts, recipe: Recipe, preset: Preset, seed, place, on_bad, state, progress: Progress):
-    """The network, from one stage on."""
-    size, classes = input_size(model, preset), parts[0].classes
-    shrink = AUGMENTATIONS[recipe.augmentation].shrink, middle
-    kept, bad, numbers = [], [], []
-    for part, reduce, title in zip(parts, shrink, ("training", "validation"), strict=True):
-        task = progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
-        pictures, errors = keep(
-            part.sources,
-            functools.partial(reduce, size=size, preset=preset),
-            advance=functools.partial(progress.advance, task),
-        )
-        bad.append(_checked(errors, part, on_bad))
-        numbers.append(_numbers(part, errors, classes))
-        kept.append(pictures)
-    if recipe.pixel_mean:
-        preset = _with_pixel_mean(preset, kept[0], size)
-    common = {
-        "classes": len(classes),
-        "recipe": recipe,
-        "preset": preset,
-        "size": size,
-        "layout": functools.partial(in_layout_of, model),
-    }
-    weights = class_weights(numbers[0], len(classes)) if recipe.class_weights else None
-
-    def epoch_of(number: int) -> Epoch:
-        return Epoch(kept[0], numbers[0], weights=weights, seed=seed, epoch=number, **common)
-
-    with frozen_as(model, recipe):
-        network = computing_in(
-            accelerated(model), "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
-        )
-        state = dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows))
-        state = loop.train(
-            network,
-            epoch_of,
-            Epoch(kept[1], numbers[1], **common),
-            recipe,
-            terms(model, recipe),
-            progress,
-            state,
-            place and place.checkpoint,
-        )
-    return state, preset, bad
-
-
-def _numbers(part: Samples, errors, classes) -> np.ndarray:
-    """The class numbers of the readable pictures."""
-    number = {name: i for i, name in enumerate(classes)}
-    readable = zip(part.labels, errors, strict=True)
-    return np.array([number[label] for label, error in readable if not error], "int32")
-
-
-def _checked(errors, part: Samples, on_bad: str) -> list[str]:
-    """One line for each picture that cannot be read."""
-    bad = [error for error in errors if error]
-    if bad and on_bad == "raise":
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise ValueError(f"{bad[0]}{more} cannot be used; on_bad='skip' leaves them out")
-    if len(bad) == len(part.sources):
-        raise ValueError(f"no picture could be read: {bad[0]}")
-    return bad
-
-
-def _with_pixel_mean(preset: Preset, pictures: Pictures, size) -> Preset:
-    total = np.zeros((*size, 3))
-    for picture in pictures:
-        total += middle(picture, size, preset)
-    mean = total / len(pictures)
-    mean = mean if preset.order == "rgb" else mean[..., ::-1]
-    return dataclasses.replace(
-        preset,
-        name=f"{preset.name}_pixel_mean",
-        mean=tuple(tuple(tuple(pixel) for pixel in row) for row in mean.round(3).tolist()),
-        source=f"{preset.source}; mean of {len(pictures)} training pictures",
-    )
 
 
 def _shape(size: int) -> tuple[int, int, int]:
@@ -333,16 +218,3 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
             f"the data has {classes} classes, the model's classifier {units} outputs; "
             f"build it with classes={classes}, new_head=True"
         )
-
-
-def _adapt(model: keras.Model, samples: Samples, preset: Preset, progress: Progress) -> None:
-    """The network's own normalisation learns from the training pictures."""
-    task = progress.add_task("adapting the normalisation", total=len(samples.sources), note="")
-
-    def batches():
-        for batch, images in inputs_of(samples.sources, model, preset, 32):
-            progress.advance(task, len(batch.sources))
-            if len(images):
-                yield in_layout_of(model, images)
-
-    adapt(model, batches())

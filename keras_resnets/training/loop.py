@@ -223,12 +223,12 @@ def _write(path: Path, network: keras.Model, state: State) -> None:
 
 def _read(path: Path, network: keras.Model) -> State:
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             told = json.loads(file["told"].tobytes())
             variables = _arrays(network)
             values = [file[f"v{i}"] for i in range(sum(name.startswith("v") for name in file.files))]
             kept = [file[f"k{i}"] for i in range(sum(name.startswith("k") for name in file.files))]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(f"{path} is damaged ({error}); remove its folder to begin anew") from error
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise TrainingError(f"{path} is of another network or optimizer; remove its folder to begin anew")

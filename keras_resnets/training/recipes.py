@@ -117,7 +117,7 @@ class Recipe:
 
 
 def changed(recipe: Recipe, **fields) -> Recipe:
-    """A recipe with other values of some fields.
+    """A recipe with other values of some fields; where only the classifier trains ``epochs`` are its own.
 
     Raises:
         ValueError: No such field, or a value that is not allowed.
@@ -127,6 +127,8 @@ def changed(recipe: Recipe, **fields) -> Recipe:
         raise ValueError(
             f"a recipe has no field {', '.join(unknown)}; it has {', '.join(sorted(known - {'name'}))}"
         )
+    if "epochs" in fields and not fields.get("unfrozen", recipe.unfrozen):
+        fields = {"head_epochs": fields["epochs"], **fields}
     return dataclasses.replace(recipe, **fields)
 
 

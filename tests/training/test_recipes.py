@@ -44,6 +44,13 @@ def test_a_wrong_field_is_named(field, value, message):
         changed(modern(), **{field: value})
 
 
+def test_epochs_of_a_classifier_are_its_own():
+    assert changed(auto(5), epochs=3).head_epochs == 3
+    assert changed(auto(5), epochs=3, head_epochs=4).head_epochs == 4
+    assert changed(auto(5), epochs=3, unfrozen="last").head_epochs == auto(5).head_epochs
+    assert changed(modern(), epochs=3).head_epochs == 0
+
+
 def test_a_recipe_that_trains_nothing_is_refused():
     with pytest.raises(ValueError, match="trains nothing"):
         Recipe("empty")

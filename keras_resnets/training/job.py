@@ -1,0 +1,163 @@
+"""One training in its two parts: the classifier on features computed once, then the network on pictures."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.progress import Progress
+
+from ..architecture.accelerating import accelerated
+from ..architecture.rewriting import computing_in
+from ..images.augmentation import AUGMENTATIONS, middle
+from ..images.batches import Pictures, keep
+from ..images.dataset import Samples
+from ..images.presets import Preset
+from ..inspection import in_layout_of, input_size, normalization_of
+from ..matlab import adapt
+from ..models import preset_of
+from ..predictor import inputs_of
+from . import loop
+from .epoch import Epoch
+from .features import class_weights, read_features, train_head
+from .freezing import frozen_as, terms
+from .recipes import Recipe
+
+_TITLES = ("training", "validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A training to be done.
+
+    Attributes:
+        model: The network; its weights change.
+        parts: Pictures to train on, pictures to validate with.
+        recipe: How.
+        seed: Decides every random draw.
+        on_bad: ``"skip"`` or ``"raise"``: what becomes of pictures that cannot be read.
+        progress: Where the bars are.
+    """
+
+    model: keras.Model
+    parts: tuple[Samples, Samples]
+    recipe: Recipe
+    seed: int
+    on_bad: str
+    progress: Progress
+
+    def done(self, checkpoint: Path | None) -> tuple[loop.State, Preset, list[list[str]]]:
+        """Train, or go on where the checkpoint stands.
+
+        Returns:
+            How it went, what the network expects of pictures, and one line for each picture of each part
+            that cannot be read.
+        """
+        preset = preset_of(self.model)
+        if self.recipe.whole:
+            preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
+        if normalization_of(self.model):
+            self._adapt(preset)
+        state, bad = loop.State([], []), [[], []]
+        if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
+            state, bad = self._classifier(preset)
+        if self.recipe.unfrozen and not state.stopped:
+            state, preset, bad = self._network(preset, state, checkpoint)
+        return state, preset, bad
+
+    def _adapt(self, preset: Preset) -> None:
+        """The network's own normalisation learns from the training pictures."""
+        sources = self.parts[0].sources
+        task = self.progress.add_task("adapting the normalisation", total=len(sources), note="")
+
+        def batches():
+            for batch, images in inputs_of(sources, self.model, preset, 32):
+                self.progress.advance(task, len(batch.sources))
+                if len(images):
+                    yield in_layout_of(self.model, images)
+
+        adapt(self.model, batches())
+
+    def _classifier(self, preset: Preset):
+        data, bad = [], []
+        for part, title in zip(self.parts, _TITLES, strict=True):
+            features, errors = read_features(self.model, part, preset, self.progress, title)
+            bad.append(self._unreadable(errors))
+            data.append((features, self._numbers(part, errors)))
+        return train_head(self.model, *data, self.recipe, self.progress), bad
+
+    def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None):
+        """From one stage on."""
+        recipe, size, classes = self.recipe, input_size(self.model, preset), len(self.parts[0].classes)
+        shrink = AUGMENTATIONS[recipe.augmentation].shrink, middle
+        read = [
+            self._read(part, preset, *how) for part, *how in zip(self.parts, shrink, _TITLES, strict=True)
+        ]
+        (pictures, numbers, _), (held_out, right, _) = read
+        if recipe.pixel_mean:
+            preset = _with_pixel_mean(preset, pictures, size)
+        epoch = functools.partial(
+            Epoch,
+            classes=classes,
+            recipe=recipe,
+            preset=preset,
+            size=size,
+            layout=functools.partial(in_layout_of, self.model),
+        )
+        weights = class_weights(numbers, classes) if recipe.class_weights else None
+        training = functools.partial(epoch, pictures, numbers, weights=weights, seed=self.seed)
+        policy = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+        with frozen_as(self.model, recipe):
+            network = computing_in(accelerated(self.model), policy)
+            state = loop.train(
+                network,
+                lambda number: training(epoch=number),
+                epoch(held_out, right),
+                recipe,
+                terms(self.model, recipe),
+                self.progress,
+                dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows)),
+                checkpoint,
+            )
+        return state, preset, [bad for _, _, bad in read]
+
+    def _read(self, part: Samples, preset: Preset, shrink, title: str):
+        """The pictures that can be read, as they are kept, their class numbers, and why others cannot."""
+        task = self.progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
+        size = input_size(self.model, preset)
+        pictures, errors = keep(
+            part.sources,
+            functools.partial(shrink, size=size, preset=preset),
+            advance=functools.partial(self.progress.advance, task),
+        )
+        return pictures, self._numbers(part, errors), self._unreadable(errors)
+
+    def _numbers(self, part: Samples, errors) -> np.ndarray:
+        """The classes of the readable pictures."""
+        number = {name: i for i, name in enumerate(self.parts[0].classes)}
+        readable = zip(part.labels, errors, strict=True)
+        return np.array([number[label] for label, error in readable if not error], "int32")
+
+    def _unreadable(self, errors) -> list[str]:
+        bad = [error for error in errors if error]
+        if bad and self.on_bad == "raise":
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise ValueError(f"{bad[0]}{more} cannot be used; on_bad='skip' leaves them out")
+        if len(bad) == len(errors):
+            raise ValueError(f"no picture could be read: {bad[0]}")
+        return bad
+
+
+def _with_pixel_mean(preset: Preset, pictures: Pictures, size: tuple[int, int]) -> Preset:
+    total = np.zeros((*size, 3))
+    for picture in pictures:
+        total += middle(picture, size, preset)
+    mean = total / len(pictures)
+    mean = mean if preset.order == "rgb" else mean[..., ::-1]
+    return dataclasses.replace(
+        preset,
+        name=f"{preset.name}_pixel_mean",
+        mean=tuple(tuple(tuple(pixel) for pixel in row) for row in mean.round(3).tolist()),
+        source=f"{preset.source}; mean of {len(pictures)} training pictures",
+    )
