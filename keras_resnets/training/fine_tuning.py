@@ -159,9 +159,8 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     for sentence in found:
         say(sentence)
     with progress_bars() as progress:
-        state, preset, bad = Job(model, parts, recipe, seed, on_bad, progress).done(
-            place and place.checkpoint
-        )
+        job = Job(model, parts, recipe, seed, on_bad, progress)
+        state, preset, bad = job.done(place and place.checkpoint)
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
     metrics = {

@@ -91,9 +91,8 @@ class Job:
         """From one stage on."""
         recipe, size, classes = self.recipe, input_size(self.model, preset), len(self.parts[0].classes)
         shrink = AUGMENTATIONS[recipe.augmentation].shrink, middle
-        read = [
-            self._read(part, preset, *how) for part, *how in zip(self.parts, shrink, _TITLES, strict=True)
-        ]
+        each = zip(self.parts, shrink, _TITLES, strict=True)
+        read = [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
         (pictures, numbers, _), (held_out, right, _) = read
         if recipe.pixel_mean:
             preset = _with_pixel_mean(preset, pictures, size)
