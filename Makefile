@@ -22,8 +22,8 @@ test-notebooks: .venv/ready  ## run every notebook from a clean kernel
 parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our networks and compare
 	.venv-peers/bin/python benchmarks/parity.py
 
-benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: half an hour, on a quiet machine
-	for name in startup training inference pipeline limit; do $(BIN)/python benchmarks/$$name.py || exit; done
+benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: hours, on a quiet machine
+	for name in startup training inference pipeline limit book transfer; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .
