@@ -1,4 +1,4 @@
-"""ResNet-18 on Fashion-MNIST as Dive into Deep Learning trains it: the book's network, ours, pictures a second.
+"""ResNet-18 for Fashion-MNIST as Dive into Deep Learning trains it: pictures a second, the book's and ours.
 
     python benchmarks/book.py
 

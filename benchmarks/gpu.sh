@@ -17,5 +17,7 @@ for backend in jax torch tensorflow; do
     "$python" benchmarks/$name.py 2>&1 | tee "$out/$name-$backend.log"
   done
   "$python" examples/demo.py 2>&1 | tee "$out/demo-$backend.log"
+  "$python" -m keras_resnets train --dataset cifar10 --model resnet20 --out "$out/resnet20-$backend" 2>&1 |
+    tee "$out/train-$backend.log"
 done
 cp -r docs/benchmarks "$out"

@@ -27,7 +27,6 @@ from rich.table import Table
 
 from keras_resnets import Predictor, create, export, fine_tune
 from keras_resnets.images.dataset import scan, split
-from keras_resnets.models import origin_of
 from keras_resnets.weights.sources import SourceError
 
 HERE = Path(__file__).parent
@@ -44,12 +43,13 @@ def main():
     OUT.mkdir()
 
     console.rule("1. classify photographs")
-    model, embedded = pretrained()
+    model, weights = pretrained_or_random()
     photos = list(Predictor(model).predict(sorted((HERE / "photos").glob("*.jpg"))))
     console.print(table_of(photos))
 
     console.rule("2. fine-tune on a folder: 10 classes of clothes, 30 pictures each for training")
-    run = fine_tune(origin_of(model).key, CLOTHES, validation=VALIDATION, seed=SEED, out=OUT / "clothes")
+    model = create("resnet50", weights=weights, classes=10, new_head=True)
+    run = fine_tune(model, CLOTHES, validation=VALIDATION, seed=SEED, out=OUT / "clothes")
     accuracy = run.metrics["val_accuracy"]
     console.print(
         f"validation accuracy {accuracy:.3f} on {run.metrics['validation pictures']} pictures (chance: 0.1)"
@@ -64,27 +64,23 @@ def main():
     console.print(f"sent {len(pictures)} JPEG files: {same} of {len(pictures)} answers agree,")
     console.print(f"largest difference of a probability {difference:.1e}")
 
-    draw(photos, embedded, run, pictures, theirs)
+    draw(photos, weights, run, pictures, theirs)
     console.rule(f"done in {time.monotonic() - begin:.0f} s")
     console.print("what was done, as a picture: out/demo.png")
     console.print("the trained model and a report on it: out/clothes/, for TensorFlow Serving: out/served/")
-    if embedded:
-        console.print(
-            "[bold]No ImageNet weights could be reached: all of this came from the CIFAR-10 weights "
-            "that are in the package, a network of 270,000 weights for pictures of 32x32.[/bold]"
-        )
+    if weights is None:
+        console.print("[bold]All of this came from random weights, because none could be reached.[/bold]")
 
 
-def pretrained():
-    """ResNet50, or where its weights cannot be had the network that comes with the package; and which."""
+def pretrained_or_random():
+    """A network and what ``weights`` was: None when no pretrained weights could be had."""
     try:
-        return create("resnet50"), False
+        return create("resnet50"), "default"
     except SourceError as error:
         console.print(
-            f"{error}\n[bold]The same job follows with the small CIFAR-10 network that is in the "
-            "package: it knows ten classes, and pictures of 32x32.[/bold]"
+            f"{error}\n[bold]The same job follows from random weights: its answers mean nothing.[/bold]"
         )
-        return create("resnet20"), True
+        return create("resnet50", weights=None), None
 
 
 def table_of(answers) -> Table:
@@ -119,7 +115,7 @@ def answers_there(folder: Path, pictures) -> np.ndarray:
     return np.array(answer["probabilities"], "float32")
 
 
-def draw(photos, embedded, run, pictures, scores) -> None:
+def draw(photos, weights, run, pictures, scores) -> None:
     """The contact sheet: each photograph with its five answers, the training, each class of clothes."""
     figure = plt.figure(figsize=(14, 9), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
@@ -131,9 +127,7 @@ def draw(photos, embedded, run, pictures, scores) -> None:
         _, names, values = zip(*reversed(answer.top), strict=True)
         bars.barh(names, values, color="#4477aa")
         bars.set_xlim(0, 1)
-    above.suptitle(
-        f"{'ResNet20, CIFAR-10' if embedded else 'ResNet50, ImageNet'} weights: the five best answers"
-    )
+    above.suptitle(f"ResNet50, {'ImageNet' if weights else 'random'} weights: the five best answers")
 
     left, right = below.subfigures(1, 2, width_ratios=(1, 2))
     curve = left.add_subplot()

@@ -110,6 +110,8 @@ class Bundle:
             folder.mkdir()
             loading.save(self.model, folder / "model.weights.h5")
             (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+            if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
+                raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
             lines = "".join(f"{label.name}\n" for label in self.labels)
             (folder / "labels.txt").write_text(lines, encoding="utf-8")
             if self.history:
@@ -140,9 +142,9 @@ class Bundle:
             key, options, preset = notes.pop("key"), notes.pop("options"), _preset(notes.pop("preset"))
             ids, names = (
                 notes.pop("class_ids"),
-                (path / "labels.txt").read_text(encoding="utf-8").splitlines(),
+                (path / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n"),
             )
-            labels = tuple(map(Label, ids, names))
+            labels = tuple(Label(*pair) for pair in zip(ids, names, strict=True))
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}/bundle.json is damaged ({error!r})") from error
         history = path / "history.csv"
@@ -170,6 +172,27 @@ def rebuild(key: str, options: dict) -> keras.Model:
         if key == matlab.KEY:
             return matlab.residual_network(**options)
         return models.create(key, weights=None, **options)
+
+
+def rebuilt(model: keras.Model, **changes) -> keras.Model:
+    """The same network with other options, and the same weights: by layer names, as the order may be another.
+
+    Raises:
+        ValueError: It was not made by `create` or a constructor.
+    """
+    origin = models.origin_of(model)
+    if not origin.options or not set(changes) <= set(origin.options):
+        raise ValueError(
+            "only a network made by create() or a constructor, without input_tensor, can be built again with "
+            f"another {' and '.join(changes)}. Received: {model.name!r}"
+        )
+    again = rebuild(origin.key, origin.options | changes)
+    for layer in model.layers:
+        if layer.weights:
+            again.get_layer(layer.name).set_weights(layer.get_weights())
+            again.get_layer(layer.name).trainable = layer.trainable
+    models.inherit(again, origin)
+    return again
 
 
 def check_can_be_saved(model: keras.Model, path: Path) -> None:

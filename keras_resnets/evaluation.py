@@ -11,9 +11,9 @@ import numpy as np
 from . import measures
 from .architecture.folding import fold
 from .architecture.style import is_whole_number
-from .bundle import Bundle, rebuild
+from .bundle import Bundle, rebuilt
 from .images.batches import WORKERS, Batch, each_picture, read_batches
-from .images.dataset import Samples, scan
+from .images.dataset import Samples, samples_of
 from .images.labels import Label
 from .images.preprocessing import normalise, resized, ten_crops, whole
 from .inspection import gives_logits, input_size
@@ -78,8 +78,9 @@ def evaluate(
 
     Args:
         model_or_bundle: What `Predictor` takes.
-        data: A folder with a sub-folder a class, or with ``labels.csv``. A class is called by its id
-            (``n02123045``), its name or its number.
+        data: A folder with a sub-folder a class, or with ``labels.csv``; or a pair of images, uint8
+            (N, H, W, 3), and classes (N,). A class is called by its id (``n02123045``), its name or its
+            number.
         batch_size: Pictures computed at once; with ``ten_crop`` these are the ten of one, and with ``scales``
             a picture and its mirror image.
         ten_crop: Average the probabilities of the four corners and the middle and of their mirror images
@@ -108,7 +109,7 @@ def evaluate(
         raise ValueError(f"choose one of ten_crop and scales. Received: ten_crop=True, scales={scales!r}")
     bundle = Bundle.of(model_or_bundle)
     scales = None if scales is None else _checked(scales, bundle, options)
-    samples = data if isinstance(data, Samples) else scan(data)
+    samples = samples_of(data)
     numbers = _class_numbers(bundle.labels, samples.classes)
     if scales:
         predictor = _AtScales(bundle, scales)
@@ -161,13 +162,7 @@ class _AtScales:
 
     def __init__(self, bundle: Bundle, scales: tuple[int, ...]):
         self._bundle, self._scales = bundle, scales
-        origin = origin_of(bundle.model)
-        shape = {"input_shape": (None, None, 3), "data_format": "channels_last"}
-        network = rebuild(origin.key, origin.options | shape)
-        for layer in bundle.model.layers:
-            if layer.weights:  # by name: an accelerated model has fewer layers than are built
-                network.get_layer(layer.name).set_weights(layer.get_weights())
-        self._network = fold(network)
+        self._network = fold(rebuilt(bundle.model, input_shape=(None, None, 3), data_format="channels_last"))
         self._network.jit_compile = False  # pictures differ in shape, and each would be compiled for
 
     def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:

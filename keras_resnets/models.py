@@ -74,6 +74,11 @@ def register(model: keras.Model, key: str | None, options: dict | None) -> None:
     _ORIGINS[model] = Origin(key, None, options)
 
 
+def inherit(model: keras.Model, origin: Origin) -> None:
+    """Remember that a model, built again with other options, has the weights of another one."""
+    _ORIGINS[model] = dataclasses.replace(origin, options=_ORIGINS[model].options)
+
+
 def accelerate(model: keras.Model) -> keras.Model:
     """The same network on the same variables, in fewer and faster layers.
 

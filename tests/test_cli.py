@@ -196,7 +196,9 @@ def test_finetune_writes_a_bundle(run, tmp_path):
         for i in range(4):
             write_picture(tmp_path / "data" / name / f"{i}.png", seed=i + 10 * (name == "dog"))
     (tmp_path / "data/cat/broken.png").write_text("")
-    arguments = ("finetune", tmp_path / "data", "--model", "resnet20", "--out", tmp_path / "pets")
+    model = create("resnet20", weights=None, classes=2)
+    Bundle(model, preset_of(model), numbered(["a", "b"])).save(tmp_path / "first")
+    arguments = ("finetune", tmp_path / "data", "--model", tmp_path / "first", "--out", tmp_path / "pets")
     status, out, err = run(*arguments, "--epochs", 1, "--set", "batch_size=4")
     assert status == 0 and "2 classes, 6 pictures for training, 2 for validation" in out
     assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err

@@ -61,15 +61,8 @@ def samples_of(data) -> Samples:
     labels = np.asarray(labels).reshape(-1)
     if len(images) != len(labels):
         raise ValueError(f"as many classes as images are needed. Received: {len(images)} and {len(labels)}")
-    return Samples(tuple(images), tuple(_texts(labels)))
-
-
-def _texts(labels: np.ndarray) -> list[str]:
-    """Names as they are; numbers with zeros in front, so that they sort as numbers do."""
-    if labels.dtype.kind not in "iu":
-        return [str(label) for label in labels]
-    digits = len(str(labels.max(initial=0)))
-    return [f"{label:0{digits}d}" for label in labels]
+    order = tuple(map(str, np.unique(labels)))  # numbers by size, names by letters
+    return Samples(tuple(images), tuple(map(str, labels)), order)
 
 
 def scan(data: str | os.PathLike) -> Samples:
@@ -99,8 +92,8 @@ def scan(data: str | os.PathLike) -> Samples:
 
 
 def _from_table(table: Path) -> Samples:
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row]
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     if rows and not (table.parent / rows[0][0]).exists():
         rows = rows[1:]  # the columns' names
     if any(len(row) < 2 for row in rows):
@@ -112,7 +105,7 @@ def _from_folders(folder: Path) -> Samples:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     found = [path for name in classes for path in sorted(name.iterdir()) if path.suffix.lower() in SUFFIXES]
     labels = [path.parent.name for path in found]
-    empty = [path.name for path in classes if path.name not in set(labels)]
+    empty = sorted({path.name for path in classes} - set(labels))
     return Samples(tuple(found), tuple(labels), empty=tuple(empty))
 
 
@@ -168,15 +161,24 @@ def _digest(source) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def check_classes(samples: Samples) -> None:
+    """Refuse what cannot be told apart.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+    classes = sorted(set(samples.labels))
+    if len(classes) < 2:
+        raise ValueError(f"at least 2 classes are needed. Received: {len(classes)} ({', '.join(classes)})")
+
+
 def findings(train: Samples, held_out: Samples) -> list[str]:
     """What in two parts of some data would spoil a training or its measure, a sentence each.
 
     Raises:
         ValueError: Fewer than two classes, or a class to validate with that is not in the training.
     """
-    classes = sorted(set(train.labels))
-    if len(classes) < 2:
-        raise ValueError(f"at least 2 classes are needed. Received: {len(classes)} ({', '.join(classes)})")
+    check_classes(train)
     if strange := sorted(set(held_out.labels) - set(train.classes)):
         raise ValueError(f"classes of the validation are not in the training: {', '.join(strange)}")
     found = [f"the class folder {name} holds no picture; it is left out" for name in train.empty]

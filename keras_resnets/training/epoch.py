@@ -9,6 +9,7 @@ from ..images.augmentation import AUGMENTATIONS, mixed
 from ..images.batches import WORKERS, Pictures
 from ..images.preprocessing import normalise
 from ..images.presets import Preset
+from ..images.reading import ImageError
 from .recipes import Recipe
 
 _POOL = ThreadPoolExecutor(WORKERS)
@@ -19,18 +20,22 @@ class Epoch(keras.utils.PyDataset):
 
     Args:
         pictures: What was kept of them.
-        targets: Class numbers, (N,).
+        numbers: Their classes, (N,).
         classes: How many there are.
-        weights: Of each class in the loss, or None.
         size: Height and width that the network takes.
         layout: From (N, H, W, C) to the network's own data format.
+        weights: Of each class in the loss, (classes,), or None.
         epoch: Which; with ``seed`` it decides the order and every random draw. None: in order, as they are.
+        steps: Batches at most.
+
+    Attributes:
+        lost: Why a picture could not be read again, or None.
     """
 
     def __init__(
         self,
         pictures: Pictures,
-        targets: np.ndarray,
+        numbers: np.ndarray,
         classes: int,
         recipe: Recipe,
         preset: Preset,
@@ -39,35 +44,43 @@ class Epoch(keras.utils.PyDataset):
         weights: np.ndarray | None = None,
         seed: int = 0,
         epoch: int | None = None,
+        steps: int | None = None,
     ):
         super().__init__(workers=2, max_queue_size=4)
         self.pictures, self.recipe, self.preset, self.size = pictures, recipe, preset, size
-        self.targets = np.eye(classes, dtype="float32")[targets]
-        self.weights = None if weights is None else weights[targets].astype("float32")
-        self.layout, self.seed, self.epoch = layout, seed, epoch
+        self.numbers, self.classes, self.weights = numbers, classes, weights
+        self.layout, self.seed, self.epoch, self.lost = layout, seed, epoch, None
         order = np.arange(len(pictures))
         if epoch is not None:
-            order = np.random.default_rng((seed, epoch)).permutation(order)
-        self.groups = np.array_split(order, -(-len(order) // recipe.batch_size))
+            order = self._chance("order").permutation(order)
+        self.groups = np.array_split(order, -(-len(order) // recipe.batch_size))[:steps]
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, index: int):
-        numbers = self.groups[index]
-        targets = self.targets[numbers]
-        if self.epoch is None:
-            images = np.stack([self.pictures[number] for number in numbers])
-        else:
-            images = np.stack(list(_POOL.map(self._drawn, numbers)))
+        group = self.groups[index]
+        try:
+            images = np.stack(list(_POOL.map(self._drawn, group)))
+        except ImageError as error:
+            self.lost = str(error)  # what Keras makes of an error in here says nothing
+            raise
         images = normalise(images, self.preset, "channels_last")
+        targets = np.eye(self.classes, dtype="float32")[self.numbers[group]]
         if self.epoch is not None:
-            chance = np.random.default_rng((self.seed, self.epoch, index, 1))
+            chance = self._chance("mixing", index)
             images, targets = mixed(images, targets, self.recipe.mixup, self.recipe.cutmix, chance)
         batch = self.layout(images), targets
-        return batch if self.weights is None else (*batch, self.weights[numbers])
+        return batch if self.weights is None else (*batch, (targets @ self.weights).astype("float32"))
 
     def _drawn(self, number: int) -> np.ndarray:
-        chance = np.random.default_rng((self.seed, self.epoch, int(number)))
+        picture = self.pictures[number]
+        if self.epoch is None:
+            return picture
         draw = AUGMENTATIONS[self.recipe.augmentation].draw
-        return draw(self.pictures[number], self.size, self.preset, chance)
+        return draw(picture, self.size, self.preset, self._chance("picture", int(number)))
+
+    def _chance(self, what: str, number: int = 0) -> np.random.Generator:
+        """Each use has a stream of its own."""
+        use = ("order", "mixing", "picture").index(what)
+        return np.random.default_rng((self.seed, self.epoch, use, number))

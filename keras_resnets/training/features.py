@@ -107,7 +107,8 @@ def _multiplies_bfloat16() -> bool:
 
 def _identity(source) -> bytes:
     if isinstance(source, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(source)).digest()
+        values = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()
+        return f"{source.shape} {source.dtype} {values}".encode()
     with contextlib.suppress(OSError, TypeError):
         status = Path(source).stat()
         return f"{Path(source).absolute()} {status.st_size} {status.st_mtime_ns}".encode()
@@ -121,7 +122,8 @@ def _kept(path: Path) -> tuple[np.ndarray, list] | None:
             found = arrays["features"], json.loads(arrays["errors"].tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    path.touch()  # the oldest are removed
+    with contextlib.suppress(OSError):  # a cache that others keep
+        path.touch()  # the oldest are removed
     return found
 
 
@@ -149,43 +151,44 @@ def class_weights(numbers: np.ndarray, classes: int) -> np.ndarray:
 
 
 def train_head(model: keras.Model, training, validation, recipe: Recipe, progress: Progress) -> loop.State:
-    """Train the classifier alone, on features and class numbers; it keeps its weights of the best epoch."""
+    """Train the classifier alone, on features and class numbers; it gets the weights that are kept."""
+    classes = model.output_shape[-1]
     classifier = keras.Sequential([keras.Input(training[0].shape[1:]), model.get_layer(HEAD)])
     steps = -(-len(training[0]) // recipe.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(recipe.head_learning_rate, steps * recipe.head_epochs)
-    classifier.compile(
-        keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(classifier)),
-        metrics=["accuracy"],
-    )
+    logits, smoothing = gives_logits(classifier), recipe.label_smoothing
+    loss = keras.losses.CategoricalCrossentropy(logits, label_smoothing=smoothing)
+    classifier.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    (x, numbers), (x_held, numbers_held) = training, validation
+    one_hot = np.eye(classes, dtype="float32")
+    weights = class_weights(numbers, classes)[numbers] if recipe.class_weights else None
     watch = _Epochs(progress, recipe)
-    weights = class_weights(training[1], model.output_shape[-1]) if recipe.class_weights else None
-    stopped = False
     try:
         classifier.fit(
-            *training,
-            validation_data=validation,
+            x,
+            one_hot[numbers],
+            validation_data=(x_held, one_hot[numbers_held]),
             epochs=recipe.head_epochs,
             batch_size=recipe.batch_size,
-            sample_weight=None if weights is None else weights[training[1]],
+            sample_weight=weights,
             callbacks=[watch],
             verbose=0,
         )
     except KeyboardInterrupt:
-        if watch.chosen is None:
+        if watch.state.chosen is None:
             raise
-        stopped = True
-    classifier.set_weights(watch.weights)
-    return loop.State(watch.rows, [], watch.chosen, stopped=stopped)
+        watch.state.stopped = True
+    classifier.set_weights(watch.state.kept)
+    return watch.state
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Epochs on the progress bar, their numbers in ``rows``, and the weights of the best."""
+    """Epochs on the progress bar and in ``state``."""
 
     def __init__(self, progress: Progress, recipe: Recipe):
         super().__init__()
-        self.rows, self.chosen, self.weights = [], None, None
-        self._progress, self._patience = progress, recipe.patience
+        self.state = loop.State([], [])
+        self._progress, self._recipe = progress, recipe
         self._task = progress.add_task("training the classifier", total=recipe.head_epochs, note="")
 
     def on_epoch_end(self, epoch, logs=None):
@@ -194,9 +197,6 @@ class _Epochs(keras.callbacks.Callback):
             raise loop.TrainingError(
                 f"the classifier's loss is {row['loss']} in epoch {epoch + 1}; lower head_learning_rate"
             )
-        if self.chosen is None or loop.goodness(row) > loop.goodness(self.chosen):
-            self.chosen, self.weights = row, self.model.get_weights()
-        self.rows.append(row)
-        self._progress.update(self._task, advance=1, note=loop.note(self.rows))
-        if self._patience and len(self.rows) - self.chosen["epoch"] >= self._patience:
-            self.model.stop_training = True
+        self.state.take(row, self.model.get_weights, self._recipe)
+        self._progress.update(self._task, advance=1, note=loop.note(self.state.rows))
+        self.model.stop_training = self.state.is_done(self._recipe)

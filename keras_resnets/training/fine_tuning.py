@@ -8,16 +8,17 @@ from pathlib import Path
 import keras
 
 from .. import reporting
-from ..bundle import Bundle, check_can_be_saved, rebuild
+from ..bundle import Bundle, check_can_be_saved, rebuilt
 from ..evaluation import Evaluation, evaluate
-from ..images.dataset import Samples, findings, samples_of, split
+from ..images.dataset import Samples, check_classes, findings, samples_of, split
 from ..images.labels import numbered
 from ..inspection import check_answers_pictures
-from ..models import create, origin_of
+from ..models import create, preset_of
 from ..progress import say
+from ..registry import variant
 from ..weights.loading import HEAD
 from . import recipes
-from .freezing import first_trained
+from .freezing import check_trains
 from .job import Job
 from .loop import progress_bars
 from .place import Place
@@ -59,8 +60,8 @@ def fine_tune(
     Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3 (the recipe from the size of the data).
 
     Args:
-        model_or_name: A key such as ``"resnet50"`` (its default weights are used), or a network of this
-            package whose classifier has as many outputs as the data has classes.
+        model_or_name: A key such as ``"resnet50"`` (its default weights are used), a network of this package
+            whose classifier has as many outputs as the data has classes, or a `Bundle` with such a one.
         data: A folder with a sub-folder a class, a CSV, `Samples`, or a pair of images, uint8 (N, H, W, 3),
             and classes (N,).
         recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the number of pictures a class.
@@ -88,7 +89,7 @@ def fine_tune(
     if isinstance(validation, float | int):
         if not 0 < validation < 1:
             raise ValueError(f"validation must be between 0 and 1. Received: validation={validation}")
-        findings(samples, samples)  # too few classes are said before too few pictures
+        check_classes(samples)  # too few classes are said before too few pictures
         parts = split(samples, validation, seed)
     else:
         parts = samples, samples_of(validation)
@@ -112,7 +113,7 @@ def train(
     """Train a network from random weights.
 
     Args:
-        model_or_name: A key, or a network of this package: it is trained from the weights it has.
+        model_or_name: A key; or a network of this package or a `Bundle`, trained from the weights it has.
         data, test: Pictures to train on and to measure on, as `fine_tune` takes them.
         recipe: A `Recipe`, or the name of one: ``"modern"``, ``"paper"``.
         size, seed, out, resume, on_bad, fields: As for `fine_tune`.
@@ -129,6 +130,8 @@ def train(
     >>> run.history[0]["epoch"], len(run.bundle.labels)
     (1, 2)
     """
+    if recipe == "auto":
+        raise ValueError("recipe='auto' is for pretrained networks; from nothing: 'modern' or 'paper'")
     options = {"size": size, "seed": seed, "out": out, "resume": resume, "on_bad": on_bad}
     return _train(model_or_name, None, (samples_of(data), samples_of(test)), recipe, fields, **options)
 
@@ -137,29 +140,25 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     """Say what is wrong before any work, then train part after part."""
     if on_bad not in ("skip", "raise"):
         raise ValueError(f"on_bad must be 'skip' or 'raise'. Received: on_bad={on_bad!r}")
-    model = model_or_name
-    if size is not None and not isinstance(model, str):
-        raise ValueError(f"size goes with the name of a network; {model.name!r} takes {model.input_shape}")
+    given = model_or_name.model if isinstance(model_or_name, Bundle) else model_or_name
+    if size is not None and not isinstance(given, str):
+        raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
+    classes = parts[0].classes
+    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), size or given, fields)
     place = Place.of(out, resume)
-    found, classes = findings(*parts), parts[0].classes
+    found = findings(*parts)
     keras.utils.set_random_seed(seed)
-    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), size or model, fields)
-    if isinstance(model, str):
-        head = {"classes": len(classes), "new_head": weights is not None}
-        shape = {"input_shape": _shape(size)} if size else {}
-        model = create(model, weights=weights, drop_path_rate=recipe.drop_path, **head, **shape)
-    elif recipe.drop_path:
-        model = _with_drop_path(model, recipe.drop_path)
+    model = _network(given, weights, len(classes), size, recipe)
     _check_outputs(model, len(classes))
-    if recipe.unfrozen:
-        first_trained(model, recipe)  # or it is an error now
+    check_trains(model, recipe)
+    preset = model_or_name.preset if isinstance(model_or_name, Bundle) else preset_of(model)
     if place:
         check_can_be_saved(model, place.out)
         place.begin(model, recipe, parts, seed)
     for sentence in found:
         say(sentence)
     with progress_bars() as progress:
-        job = Job(model, parts, recipe, seed, on_bad, progress)
+        job = Job(model, preset, weights is None, parts, recipe, seed, on_bad, progress)
         state, preset, bad = job.done(place and place.checkpoint)
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
@@ -194,19 +193,22 @@ def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:
         say(f"report.html could not be written: {type(error).__name__}: {error}")
 
 
+def _network(model, weights, classes: int, size: int | None, recipe: Recipe) -> keras.Model:
+    """The network that is meant, with the recipe's drop path."""
+    if isinstance(model, str):
+        if weights == "default" and variant(model).weights is None:
+            raise ValueError(
+                f"no weights are published for {model}, so there is nothing to fine-tune; train() begins "
+                "from nothing, list_models() tells which have weights"
+            )
+        shape = {"input_shape": _shape(size)} if size else {}
+        head = {"classes": classes, "new_head": weights is not None}
+        return create(model, weights=weights, drop_path_rate=recipe.drop_path, **head, **shape)
+    return rebuilt(model, drop_path_rate=recipe.drop_path) if recipe.drop_path else model
+
+
 def _shape(size: int) -> tuple[int, int, int]:
     return (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
-
-
-def _with_drop_path(model: keras.Model, rate: float) -> keras.Model:
-    origin = origin_of(model)
-    if not origin.options or "drop_path_rate" not in origin.options:
-        raise ValueError(
-            f"drop_path needs a model that create() or a constructor made. Received: {model.name!r}"
-        )
-    again = rebuild(origin.key, origin.options | {"drop_path_rate": rate})
-    again.set_weights(model.get_weights())
-    return again
 
 
 def _check_outputs(model: keras.Model, classes: int) -> None:

@@ -24,6 +24,26 @@ def first_trained(model: keras.Model, recipe: Recipe) -> int:
     return places[recipe.unfrozen]
 
 
+def check_trains(model: keras.Model, recipe: Recipe) -> None:
+    """Refuse, before any work, a recipe that changes nothing in a network.
+
+    Raises:
+        ValueError: No such stage; frozen layers are all there is to train; or weights in another dtype.
+    """
+    if model.get_layer(HEAD).weights[0].dtype != "float32":
+        raise ValueError(
+            f"weights are trained in float32; build the network with dtype='mixed_bfloat16'. "
+            f"Received: {model.name!r} with {model.get_layer(HEAD).weights[0].dtype} weights"
+        )
+    if recipe.head_epochs and not model.get_layer(HEAD).trainable_weights:
+        raise ValueError(f"the classifier of {model.name!r} is frozen; set its trainable, or head_epochs=0")
+    if recipe.unfrozen:
+        first_trained(model, recipe)
+        with frozen_as(model, recipe):
+            if not model.trainable_weights:
+                raise ValueError(f"every layer of {model.name!r} from {recipe.unfrozen} on is frozen")
+
+
 @contextlib.contextmanager
 def frozen_as(model: keras.Model, recipe: Recipe):
     """A network with those layers trainable that the recipe trains; afterwards as it was."""

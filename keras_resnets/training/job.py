@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -11,12 +12,11 @@ from rich.progress import Progress
 from ..architecture.accelerating import accelerated
 from ..architecture.rewriting import computing_in
 from ..images.augmentation import AUGMENTATIONS, middle
-from ..images.batches import Pictures, keep
+from ..images.batches import keep
 from ..images.dataset import Samples
 from ..images.presets import Preset
 from ..inspection import in_layout_of, input_size, normalization_of
 from ..matlab import adapt
-from ..models import preset_of
 from ..predictor import inputs_of
 from . import loop
 from .epoch import Epoch
@@ -33,6 +33,8 @@ class Job:
 
     Attributes:
         model: The network; its weights change.
+        preset: What it expects of pictures.
+        fresh: Whether it begins from nothing: then a normalisation at its front learns, too.
         parts: Pictures to train on, pictures to validate with.
         recipe: How.
         seed: Decides every random draw.
@@ -41,6 +43,8 @@ class Job:
     """
 
     model: keras.Model
+    preset: Preset
+    fresh: bool
     parts: tuple[Samples, Samples]
     recipe: Recipe
     seed: int
@@ -54,10 +58,10 @@ class Job:
             How it went, what the network expects of pictures, and one line for each picture of each part
             that cannot be read.
         """
-        preset = preset_of(self.model)
+        preset = self.preset
         if self.recipe.whole:
             preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
-        if normalization_of(self.model):
+        if self.fresh and normalization_of(self.model):
             self._adapt(preset)
         state, bad = loop.State([], []), [[], []]
         if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
@@ -94,8 +98,9 @@ class Job:
         each = zip(self.parts, shrink, _TITLES, strict=True)
         read = [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
         (pictures, numbers, _), (held_out, right, _) = read
-        if recipe.pixel_mean:
-            preset = _with_pixel_mean(preset, pictures, size)
+        if recipe.pixel_mean and not normalization_of(self.model):  # which has a mean of its own
+            look = functools.partial(middle, size=size, preset=preset)
+            preset = _with_pixel_mean(preset, pictures if shrink[0] is middle else map(look, pictures))
         epoch = functools.partial(
             Epoch,
             classes=classes,
@@ -111,7 +116,7 @@ class Job:
             network = computing_in(accelerated(self.model), policy)
             state = loop.train(
                 network,
-                lambda number: training(epoch=number),
+                lambda number, steps: training(epoch=number, steps=steps),
                 epoch(held_out, right),
                 recipe,
                 terms(self.model, recipe),
@@ -148,15 +153,15 @@ class Job:
         return bad
 
 
-def _with_pixel_mean(preset: Preset, pictures: Pictures, size: tuple[int, int]) -> Preset:
-    total = np.zeros((*size, 3))
-    for picture in pictures:
-        total += middle(picture, size, preset)
-    mean = total / len(pictures)
+def _with_pixel_mean(preset: Preset, pictures: Iterable[np.ndarray]) -> Preset:
+    total, count = 0.0, 0
+    for count, picture in enumerate(pictures, 1):  # noqa: B007 -- the last is how many
+        total = total + picture
+    mean = total / count
     mean = mean if preset.order == "rgb" else mean[..., ::-1]
     return dataclasses.replace(
         preset,
         name=f"{preset.name}_pixel_mean",
         mean=tuple(tuple(tuple(pixel) for pixel in row) for row in mean.round(3).tolist()),
-        source=f"{preset.source}; mean of {len(pictures)} training pictures",
+        source=f"{preset.source}; mean of {count} training pictures",
     )

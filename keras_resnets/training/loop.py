@@ -35,6 +35,7 @@ class State:
         chosen: Its row, or None before the first.
         begin: How many of the rows are of an earlier part.
         stopped: Whether somebody ended it before its end.
+        written: How many of the rows are in the checkpoint.
     """
 
     rows: list[dict]
@@ -42,6 +43,20 @@ class State:
     chosen: dict | None = None
     begin: int = 0
     stopped: bool = False
+    written: int = 0
+
+    def take(self, row: dict, weights: Callable[[], list[np.ndarray]], recipe: Recipe) -> None:
+        """An epoch has ended: keep its weights, or not."""
+        if recipe.keep == "last" or self.chosen is None or goodness(row) > goodness(self.chosen):
+            self.kept, self.chosen = weights(), row
+        self.rows.append(row)
+
+    def is_done(self, recipe: Recipe) -> bool:
+        """Whether this part has waited long enough for a better epoch."""
+        if recipe.patience is None or len(self.rows) == self.begin:
+            return False
+        best = max(range(len(self.rows)), key=lambda number: goodness(self.rows[number]))
+        return len(self.rows) - max(best + 1, self.begin) >= recipe.patience
 
 
 def goodness(row: dict) -> tuple[float, float]:
@@ -72,7 +87,7 @@ class _Rate(TextColumn):
 
 def train(
     network: keras.Model,
-    epoch_of: Callable[[int], Epoch],
+    epoch_of: Callable[[int, int | None], Epoch],
     validation,
     recipe: Recipe,
     terms: dict[str, tuple[float, float]],
@@ -84,7 +99,7 @@ def train(
 
     Args:
         network: Its layers are frozen or not as the recipe wants it.
-        epoch_of: The batches of an epoch, by its number.
+        epoch_of: The batches of an epoch, by its number and how many there are at most.
         validation: Batches to measure after each epoch.
         terms: As `optimizers.optimizer` takes them.
         state: Where to begin; its rows may be those of an earlier part.
@@ -94,7 +109,8 @@ def train(
         TrainingError: The loss is not finite, or the checkpoint cannot be written.
         KeyboardInterrupt: Before the first epoch ended; later the best so far is the result.
     """
-    steps = len(epoch_of(0))
+    first = epoch_of(0, None)
+    steps = len(first)
     total = recipe.iterations or recipe.epochs * steps
     network.compile(
         optimizers.optimizer(recipe, terms, steps, total),
@@ -104,41 +120,58 @@ def train(
     network.optimizer.build(network.trainable_variables)
     if checkpoint and checkpoint.is_file():
         state = _read(checkpoint, network)
-    epochs = math.ceil(total / steps)
-    done = len(state.rows) - state.begin
-    task = progress.add_task("training", total=epochs * len(epoch_of(0).targets), note=note(state.rows))
-    progress.update(task, completed=done * len(epoch_of(0).targets))
+    epochs, done, pictures = math.ceil(total / steps), len(state.rows) - state.begin, len(first.numbers)
+    task = progress.add_task("training", total=epochs * pictures, note=note(state.rows))
+    progress.update(task, completed=done * pictures)
     try:
         for epoch in range(done, epochs):
+            if state.is_done(recipe):
+                break
             if recipe.schedule == "plateau":
                 losses = [row["val_loss"] for row in state.rows[state.begin :]]
                 network.optimizer.learning_rate = optimizers.after_plateaus(recipe, losses)
-            batches = epoch_of(epoch)
-            watch = _Watch(progress, task, batches, len(state.rows) + 1)
-            logs = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
-            row = {"epoch": len(state.rows) + 1, **{name: float(values[-1]) for name, values in logs.items()}}
-            with _averaged(network, recipe):
-                if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):
-                    recalibrate(network, batches)  # an average of weights has no statistics of its own
-                measured = network.evaluate(validation, verbose=0, return_dict=True)
-                row |= {f"val_{name}": float(value) for name, value in measured.items()}
-                state.rows.append(row)
-                if recipe.keep == "last" or state.chosen is None or goodness(row) > goodness(state.chosen):
-                    state.chosen, state.kept = row, weights_of(network)
+            batches = epoch_of(epoch, total - epoch * steps)
+            with _naming_what_is_gone(batches, validation):
+                _epoch(network, batches, validation, recipe, state, _Watch(progress, task, batches, state))
             if checkpoint:
                 _write(checkpoint, network, state)
+                state.written = len(state.rows)
             progress.update(task, note=note(state.rows))
             if not progress.console.is_terminal:  # where a bar cannot move, a line an epoch
                 say(note(state.rows))
-            if _waited(state) >= (recipe.patience or math.inf):
-                break
     except KeyboardInterrupt:
-        if not state.rows:
+        if state.chosen is None:
             raise
         state.stopped = True
+    except TrainingError as error:
+        kept = f"the checkpoint of epoch {state.written}" if state.written else "no checkpoint"
+        raise TrainingError(f"{error}; {kept} is there") from error
     finally:
         put(network, state.kept)
     return state
+
+
+def _epoch(network: keras.Model, batches: Epoch, validation: Epoch, recipe: Recipe, state: State, watch):
+    """Train on all pictures once, measure, keep what is to be kept."""
+    logs = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
+    with _averaged(network, recipe):
+        if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):
+            recalibrate(network, batches)  # an average of weights has no statistics of its own
+        measured = network.evaluate(validation, verbose=0, return_dict=True)
+        row = {"epoch": len(state.rows) + 1, **{name: float(values[-1]) for name, values in logs.items()}}
+        row |= {f"val_{name}": float(value) for name, value in measured.items()}
+        state.take(row, lambda: weights_of(network), recipe)
+
+
+@contextlib.contextmanager
+def _naming_what_is_gone(*parts: Epoch):
+    """What a backend makes of a picture that cannot be read any more does not name it."""
+    try:
+        yield
+    except Exception as error:
+        if lost := next(filter(None, (part.lost for part in parts)), None):
+            raise TrainingError(f"a picture is gone ({lost})") from error
+        raise
 
 
 def weights_of(network: keras.Model) -> list[np.ndarray]:
@@ -155,13 +188,9 @@ def _averaged(network: keras.Model, recipe: Recipe):
     """The network with the average of its weights, where the recipe has one; afterwards as it was."""
     raw = weights_of(network)
     if recipe.ema:
-        network.optimizer.finalize_variable_values(network.trainable_variables)
+        network.optimizer.put_average(network.trainable_variables)
     yield
     put(network, raw)
-
-
-def _waited(state: State) -> int:
-    return len(state.rows) - state.chosen["epoch"]
 
 
 def note(rows: list[dict]) -> str:
@@ -175,9 +204,10 @@ def note(rows: list[dict]) -> str:
 class _Watch(keras.callbacks.Callback):
     """Pictures on the progress bar; a loss that is not finite ends the training."""
 
-    def __init__(self, progress: Progress, task, batches: Epoch, epoch: int):
+    def __init__(self, progress: Progress, task, batches: Epoch, state: State):
         super().__init__()
-        self._progress, self._bar, self._batches, self._epoch = progress, task, batches, epoch
+        self._progress, self._bar, self._batches = progress, task, batches
+        self._epoch = len(state.rows) + 1
 
     def on_train_batch_end(self, batch, logs=None):
         self._progress.advance(self._bar, len(self._batches.groups[batch]))
@@ -197,9 +227,10 @@ def _arrays(network: keras.Model) -> list:
     return [*network.variables, *network.optimizer.variables]
 
 
-def size_of(network: keras.Model) -> int:
-    """Bytes of a checkpoint, at most: weights, those that are kept, momentum, second moment, average."""
-    return 5 * sum(4 * math.prod(variable.shape) for variable in network.variables)
+def size_of(network: keras.Model, recipe: Recipe) -> int:
+    """Bytes of a checkpoint: the weights, those that are kept, the optimizer's copies."""
+    copies = 3 + (recipe.optimizer == "adamw") + bool(recipe.ema)
+    return copies * sum(4 * math.prod(variable.shape) for variable in network.variables)
 
 
 def _write(path: Path, network: keras.Model, state: State) -> None:
@@ -214,10 +245,10 @@ def _write(path: Path, network: keras.Model, state: State) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        last = f"the checkpoint of epoch {len(state.rows) - 1} is whole" if path.exists() else "none is there"
+        why = os.strerror(error.errno) if error.errno else error
         raise TrainingError(
-            f"the checkpoint of epoch {len(state.rows)} cannot be written to {path.parent} "
-            f"({os.strerror(error.errno) if error.errno else error}); {last}. Make room, then resume"
+            f"the checkpoint of epoch {len(state.rows)} cannot be written to {path.parent} ({why}); "
+            "make room, then resume"
         ) from error
 
 
@@ -234,4 +265,4 @@ def _read(path: Path, network: keras.Model) -> State:
         raise TrainingError(f"{path} is of another network or optimizer; remove its folder to begin anew")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return State(told["rows"], kept, told["chosen"], told["begin"])
+    return State(told["rows"], kept, told["chosen"], told["begin"], written=len(told["rows"]))

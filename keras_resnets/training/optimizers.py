@@ -29,6 +29,14 @@ class _PerVariable:
             self.assign(variable, shrunk)
         super().update_step(gradient, variable, learning_rate)
 
+    def finalize_variable_values(self, var_list):
+        """Nothing: Keras calls it at the end of every `fit`, which here is every epoch's, and the average
+        would take the place of the weights that are trained."""
+
+    def put_average(self, variables):
+        """Give variables the moving average of their values."""
+        super().finalize_variable_values(variables)
+
 
 class SGD(_PerVariable, keras.optimizers.SGD):
     in_gradient = True
@@ -61,7 +69,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, recipe: Recipe, steps: int, total: int):
         self.recipe, self.total = recipe, total
-        self.warmup = recipe.warmup * steps
+        self.warmup = min(recipe.warmup * steps, total / 5)  # a short training has a short one
 
     def __call__(self, step):
         step = ops.cast(step, "float32")

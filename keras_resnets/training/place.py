@@ -67,6 +67,7 @@ class Place:
         """
         told = {
             "network": origin_of(model).key or model.name,
+            "input": list(model.input_shape[1:]),
             "outputs": model.output_shape[-1],
             "seed": seed,
             "data": _fingerprint(parts),
@@ -81,15 +82,24 @@ class Place:
                     f"{self.folder} holds a training with another {other}; "
                     "go on with the same, or remove the folder"
                 )
+            if self.checkpoint.is_file() and not recipe.unfrozen:
+                raise ValueError(
+                    f"{self.folder} holds a training that is beyond the classifier; the recipe {recipe.name} "
+                    "trains nothing else. Go on with the recipe it began with, or remove the folder"
+                )
             if changes := [name for name in chosen if recipe_before.get(name) != chosen[name]]:
                 say(f"going on with another {', '.join(changes)} than the training began with")
         elif self.resume:
             say(f"nothing to go on with in {self.folder}: this training begins")
         self.folder.mkdir(parents=True, exist_ok=True)
-        needed, free = 2 * size_of(model), shutil.disk_usage(self.folder).free
+        copies = 2 * size_of(model, recipe) if recipe.unfrozen else 0  # the next is written beside the last
+        needed, free = copies + size_of(model, recipe), shutil.disk_usage(self.folder).free
         if free < needed:
             self._remove_empty()
-            raise OSError(f"{self.out.parent} has {free / 1e6:,.0f} MB free; {needed / 1e6:,.0f} are needed")
+            raise OSError(
+                f"{self.out.parent} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} are needed for "
+                "checkpoints and the result; make room, or write elsewhere"
+            )
         beside = file.with_suffix(".partial")
         beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
         beside.replace(file)

@@ -21,7 +21,8 @@ class Recipe:
     Attributes:
         name: What it is called.
         head_epochs: Passes of the classifier over the features; 0 leaves this part out.
-        head_learning_rate: Of Adam, in this part.
+        head_learning_rate: Of Adam, in this part, which falls along a cosine. Of the other fields
+            ``batch_size``, ``class_weights``, ``label_smoothing``, ``keep`` and ``patience`` are heeded, too.
         unfrozen: The first stage that is trained in the second part, and all after it: ``"conv1"`` is the
             whole network, ``"last"`` the last one; None leaves the second part out.
         epochs: Passes over the pictures in the second part.
@@ -107,6 +108,8 @@ class Recipe:
             value = getattr(self, field)
             optional = field in ("iterations", "patience")
             self._check(field, (optional and value is None) or value >= 1, "at least 1")
+        if self.schedule == "plateau" and self.warmup:
+            raise ValueError(f"schedule='plateau' goes without a warmup. Received: warmup={self.warmup}")
         self._check("steps", all(0 < share < 1 for share in self.steps), "shares between 0 and 1")
         if not self.head_epochs and not self.unfrozen:
             raise ValueError("a recipe without head_epochs and without unfrozen trains nothing")
@@ -117,7 +120,8 @@ class Recipe:
 
 
 def changed(recipe: Recipe, **fields) -> Recipe:
-    """A recipe with other values of some fields; where only the classifier trains ``epochs`` are its own.
+    """A recipe with other values of some fields; ``epochs`` take the place of ``iterations``, and where only
+    the classifier trains they are its own.
 
     Raises:
         ValueError: No such field, or a value that is not allowed.
@@ -127,8 +131,10 @@ def changed(recipe: Recipe, **fields) -> Recipe:
         raise ValueError(
             f"a recipe has no field {', '.join(unknown)}; it has {', '.join(sorted(known - {'name'}))}"
         )
-    if "epochs" in fields and not fields.get("unfrozen", recipe.unfrozen):
-        fields = {"head_epochs": fields["epochs"], **fields}
+    if "epochs" in fields:
+        if not fields.get("unfrozen", recipe.unfrozen):
+            fields = {"head_epochs": fields["epochs"], **fields}
+        fields = {"iterations": None, **fields}
     return dataclasses.replace(recipe, **fields)
 
 
@@ -172,7 +178,7 @@ def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recip
     if isinstance(recipe, Recipe):
         return changed(recipe, **fields)
     if recipe == "auto":
-        return changed(auto(pictures), **fields)
+        return changed(auto(pictures, _side(model)), **fields)
     if recipe not in RECIPES:
         names = ", ".join(("auto", *RECIPES))
         raise ValueError(f"recipe must be {names} or a Recipe. Received: recipe={recipe!r}")
@@ -221,9 +227,9 @@ def full(size: int = 224) -> Recipe:
     )
 
 
-def auto(pictures: int) -> Recipe:
-    """A recipe for a pretrained network, from the number of pictures a class."""
-    return head() if pictures < 100 else full()
+def auto(pictures: int, size: int = 224) -> Recipe:
+    """A recipe for a pretrained network, from the number of pictures a class and their side."""
+    return head(size) if pictures < 100 else full(size)
 
 
 def paper(size: int = 224) -> Recipe:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnets import Bundle, Predictor, create, evaluate, fine_tune, preset_of
+from keras_resnets import Bundle, Predictor, create, evaluate, fine_tune, preset_of, residual_network, train
+from keras_resnets.bundle import rebuilt
 from keras_resnets.images.augmentation import middle
 from keras_resnets.images.dataset import scan, split
 from keras_resnets.images.preprocessing import normalise
 from keras_resnets.images.reading import read_image
+from keras_resnets.models import origin_of
 
 from ..conftest import as_numpy
 
@@ -162,7 +164,7 @@ def test_a_bundle_of_a_pixel_mean_answers_as_the_training_measured(folder, tmp_p
     [
         {"precision": "bfloat16"},
         {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "class_weights": True},
-        {"optimizer": "adamw", "learning_rate": 1e-3, "ema": 0.9, "schedule": "plateau"},
+        {"optimizer": "adamw", "learning_rate": 1e-3, "ema": 0.9, "schedule": "plateau", "warmup": 0.0},
         {"iterations": 5, "schedule": "steps", "steps": (0.5,), "augmentation": "crop"},
     ],
     ids=lambda fields: next(iter(fields)),
@@ -230,3 +232,75 @@ def test_what_would_spoil_it_is_said(folder, capsys):
     assert any(
         "the class folder nothing holds no picture" in sentence for sentence in run.metrics["findings"]
     )
+
+
+def test_a_network_is_built_again_with_the_weights_where_they_belong():
+    """Drop path adds layers, and with them the order of the others is another."""
+    model = create("resnet18", weights=None, classes=2, input_shape=(32, 32, 3))
+    model.get_layer("conv1_conv").trainable = False
+    again = rebuilt(model, drop_path_rate=0.2)
+    orders = [[layer.name for layer in each.layers if layer.weights] for each in (model, again)]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(as_numpy(model(images)), as_numpy(again(images)), rtol=1e-5, atol=1e-6)
+    assert not again.get_layer("conv1_conv").trainable and again.get_layer("conv2_block1_1_conv").trainable
+    assert origin_of(again).options["drop_path_rate"] == 0.2
+    with pytest.raises(ValueError, match="can be built again with another drop_path_rate"):
+        rebuilt(keras.models.clone_model(model), drop_path_rate=0.1)
+
+
+def test_a_bundle_goes_on_with_its_own_preset(folder):
+    first = fine_tune(network(), folder, "head", head_epochs=1, whole=True).bundle
+    again = fine_tune(first, folder, "head", head_epochs=1)
+    assert again.bundle.preset == first.preset and again.bundle.preset.name == "cifar_whole"
+
+
+def test_what_cannot_be_trained_is_said_first(folder):
+    with pytest.raises(
+        ValueError, match="no weights are published for resnet32, so there is nothing to fine-tune"
+    ):
+        fine_tune("resnet32", folder)
+    with pytest.raises(ValueError, match="recipe='auto' is for pretrained networks"):
+        train("resnet20", folder, folder, "auto")
+    model = network()
+    model.get_layer("predictions").trainable = False
+    with pytest.raises(ValueError, match="the classifier of 'resnet20' is frozen"):
+        fine_tune(model, folder, "head")
+    model.trainable = False
+    with pytest.raises(ValueError, match="every layer of 'resnet20' from conv1 on is frozen"):
+        fine_tune(model, folder, "full", head_epochs=0)
+    with pytest.raises(
+        ValueError, match="weights are trained in float32; build the network with dtype='mixed_bfloat16'"
+    ):
+        fine_tune(network(dtype="bfloat16"), folder)
+    with pytest.raises(ValueError, match="size goes with the name of a network; 'resnet20' takes"):
+        fine_tune(network(), folder, size=48)
+
+
+def test_a_networks_own_normalisation_is_adapted_once(folder):
+    model = residual_network(
+        (32, 32, 3),
+        2,
+        initial_filter_size=3,
+        initial_stride=1,
+        initial_pooling_layer="none",
+        stack_depth=(1,),
+        num_filters=(4,),
+    )
+    run = train(model, folder, folder, "paper", epochs=1, batch_size=8)
+    mean = as_numpy(model.get_layer("zerocenter").mean).ravel()
+    assert 100 < mean.mean() < 140 and np.ndim(run.bundle.preset.mean) == 1
+    other = np.random.default_rng(0).integers(0, 9, (4, 32, 32, 3), dtype="uint8"), ["dark", "light"] * 2
+    fine_tune(run.bundle, other, "head", head_epochs=1, validation=0.5)
+    np.testing.assert_array_equal(as_numpy(model.get_layer("zerocenter").mean).ravel(), mean)
+
+
+def test_a_pixel_mean_is_of_what_the_network_sees(folder):
+    rows = np.broadcast_to(np.arange(0, 256, 4, dtype="uint8")[:, None, None], (64, 64, 3))
+    data = np.stack([rows, rows[:, ::-1] + 1, rows + 2, rows + 3]), np.array([0, 1, 0, 1])
+    model = create("resnet18", weights=None, classes=2, input_shape=(32, 32, 3))
+    run = train(model, data, data, "paper", epochs=1, batch_size=4)
+    expected = np.mean(
+        [middle(np.ascontiguousarray(image), (32, 32), preset_of(model)) for image in data[0]], axis=0
+    )
+    np.testing.assert_allclose(run.bundle.preset.mean, expected, atol=1e-3)

@@ -9,10 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from keras_resnets import Bundle, TrainingError, create, fine_tune, preprocess, train
+from keras_resnets import Bundle, TrainingError, create, fine_tune, preprocess, preset_of, train
+from keras_resnets.images import batches as batches_module
+from keras_resnets.images.dataset import Samples
 from keras_resnets.training import features, loop
+from keras_resnets.training.epoch import Epoch
+from keras_resnets.training.recipes import changed, modern
 
-from ..conftest import as_numpy
+from ..conftest import as_numpy, write_picture
 
 SCRIPT = """
 import resource, sys
@@ -72,7 +76,7 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     code, errors = ended(started(tmp_path, tmp_path / "out", limit=100_000))
     assert code == 1 and "TrainingError: the checkpoint of epoch 1 cannot be written" in errors
-    assert "none is there. Make room, then resume" in errors
+    assert "make room, then resume; no checkpoint is there" in errors
     assert [path.name for path in (tmp_path / "out.training").iterdir()] == ["training.json"]
     code, errors = ended(started(tmp_path, tmp_path / "out", "resume"))
     assert code == 0, errors
@@ -88,7 +92,10 @@ def data():
 
 def test_a_loss_that_is_not_finite_ends_it_with_the_last_good_weights(data, tmp_path):
     model = create("resnet20", weights=None, classes=2)
-    with pytest.raises(TrainingError, match=r"the loss is .* at step .* of epoch 1. A lower learning_rate"):
+    with pytest.raises(
+        TrainingError,
+        match=r"the loss is .* at step .* of epoch 1. A lower learning_rate.*; no checkpoint is there",
+    ):
         train(model, data, data, epochs=2, batch_size=8, learning_rate=1e20, warmup=0.0, out=tmp_path / "out")
     assert all(np.isfinite(as_numpy(variable)).all() for variable in model.weights)
 
@@ -129,6 +136,68 @@ def test_ctrl_c_while_the_classifier_trains_ends_it_all(data, monkeypatch):
     assert [row["epoch"] for row in run.history] == [1, 2]
 
 
+def test_an_average_of_the_weights_does_not_disturb_the_training(data):
+    """The average is evaluated and kept; what is trained is the same with and without it."""
+    plain, averaged = (
+        train("resnet20", data, data, epochs=3, batch_size=8, ema=ema, keep="last") for ema in (0.0, 0.9)
+    )
+    losses = [[row["loss"] for row in run.history] for run in (plain, averaged)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    assert any(
+        (as_numpy(one) != as_numpy(other)).any()
+        for one, other in zip(
+            plain.bundle.model.trainable_variables, averaged.bundle.model.trainable_variables, strict=True
+        )
+    )
+
+
+def test_iterations_are_counted_to_the_step(data):
+    """24 pictures in batches of 8: 3 steps an epoch. The rate falls to nothing at the last of 4 steps."""
+    run = train("resnet20", data, data, iterations=4, batch_size=8)
+    assert len(run.history) == 2
+    batches = Epoch(
+        data[0], data[1], 2, modern(), preset_of("resnet20"), (32, 32), lambda x: x, epoch=1, steps=1
+    )
+    assert len(batches) == 1
+
+
+def test_class_weights_go_with_the_mixture(data):
+    recipe = changed(modern(), batch_size=24, mixup=1.0)
+    batches = Epoch(
+        data[0],
+        data[1],
+        2,
+        recipe,
+        preset_of("resnet20"),
+        (32, 32),
+        lambda x: x,
+        np.array([0.5, 6.0]),
+        epoch=0,
+    )
+    _, targets, weights = batches[0]
+    np.testing.assert_allclose(weights, targets @ [0.5, 6.0], rtol=1e-6)
+    assert len(np.unique(weights.round(4))) > 2  # not only the classes' own
+
+
+def test_a_picture_that_vanishes_is_named(tmp_path, monkeypatch):
+    """Nothing fits into memory here, so every picture is read again at each pass."""
+    monkeypatch.setattr(batches_module, "_quarter", lambda: 0)
+    paths = [write_picture(tmp_path / f"{i}.png", seed=i) for i in range(8)]
+    samples = Samples(tuple(paths), tuple("abababab"))
+    before = loop._Watch.on_train_batch_end
+
+    def remove(self, batch, logs=None):
+        before(self, batch, logs)
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(loop._Watch, "on_train_batch_end", remove)
+    with pytest.raises(
+        TrainingError, match=r"a picture is gone \(.*png: no such file\); no checkpoint is there"
+    ):
+        train("resnet20", samples, samples, epochs=3, batch_size=2)
+
+
 def test_a_training_that_gets_no_better_ends(data):
     run = train(
         "resnet20",
@@ -141,8 +210,8 @@ def test_a_training_that_gets_no_better_ends(data):
         keep="best",
         ema=0.0,
     )
-    assert len(run.history) < 10
-    assert len(run.history) - run.metrics["epoch"] == 2
+    best = max(range(len(run.history)), key=lambda i: loop.goodness(run.history[i]))
+    assert len(run.history) < 10 and len(run.history) == best + 1 + 2  # also where the last epoch is kept
 
 
 def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
@@ -160,6 +229,7 @@ def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
     for other, changes in (
         ("seed", {"seed": 1}),
         ("data", {"data": (data[0][:20], data[1][:20])}),
+        ("input", {"size": 48}),
     ):
         arguments = {"data": data, "seed": 0, **changes}
         with pytest.raises(ValueError, match=f"holds a training with another {other}"):

@@ -74,6 +74,12 @@ def test_rates_by_steps():
     assert rate(changed(BASE, schedule="constant"), 77) == pytest.approx(0.1)
 
 
+def test_a_short_training_has_a_short_warmup():
+    short = Schedule(changed(BASE, schedule="cosine", warmup=2.0), 10, 10)
+    rates = [float(as_numpy(short(step))) for step in range(11)]
+    assert rates[1] == pytest.approx(0.1) and rates[-1] == pytest.approx(0, abs=1e-8)
+
+
 def test_a_plateau_makes_the_rate_a_tenth():
     losses = [3.0, 2.0, *([2.5] * (PATIENCE - 1))]
     assert after_plateaus(BASE, losses) == 0.1

@@ -51,6 +51,16 @@ def test_epochs_of_a_classifier_are_its_own():
     assert changed(modern(), epochs=3).head_epochs == 0
 
 
+def test_epochs_take_the_place_of_iterations():
+    assert changed(paper(32), epochs=5).iterations is None
+    assert changed(paper(32), epochs=5, iterations=9).iterations == 9
+
+
+def test_a_plateau_has_no_warmup():
+    with pytest.raises(ValueError, match="schedule='plateau' goes without a warmup. Received: warmup=1.0"):
+        changed(paper(), warmup=1.0)
+
+
 def test_a_recipe_that_trains_nothing_is_refused():
     with pytest.raises(ValueError, match="trains nothing"):
         Recipe("empty")

