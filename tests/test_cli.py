@@ -206,6 +206,9 @@ def test_finetune_writes_a_bundle(run, tmp_path):
     assert [label.name for label in bundle.labels] == ["cat", "dog"] and len(bundle.history) == 1
     assert bundle.notes["recipe"]["batch_size"] == 4 and (tmp_path / "pets/report.html").is_file()
     assert run(*arguments)[0] == 2  # it exists
+    other = ("finetune", tmp_path / "data", "--model", tmp_path / "first", "--validation", tmp_path / "data")
+    status, out, err = run(*other, "--epochs", 1, "--out", tmp_path / "other")
+    assert status == 0 and "8 pictures for training, 8 for validation" in out and "too good" in err
     status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "epochs")
     assert status == 2 and "--set takes FIELD=VALUE. Received: epochs" in err
     status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "speed=1")
@@ -235,6 +238,8 @@ def test_train_begins_from_nothing(run, tmp_path):
     assert Bundle.load(tmp_path / "pets").model.input_shape == (None, 16, 16, 3)
     status, _, err = run("train", "--dataset", "cifar", "--out", tmp_path / "more")
     assert status == 2 and "--dataset must be one of cifar10, fashion_mnist, or a folder beside --test" in err
+    status, _, err = run("train", "--dataset", "cifar10", "--test", tmp_path, "--out", tmp_path / "more")
+    assert status == 2 and "--test goes with a folder" in err
 
 
 def test_a_weights_file_is_inspected_converted_and_verified(run, tmp_path):

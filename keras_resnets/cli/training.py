@@ -37,14 +37,16 @@ def _training(command):
     help="Architecture, with its default weights; or a bundle.",
 )
 @click.option("--recipe", default="auto", show_default=True, help="auto, head or full.")
-@click.option("--validation", default=0.25, show_default=True, help="Share of each class kept out.")
+@click.option(
+    "--validation", default="0.25", show_default=True, help="Share of each class kept out, or another folder."
+)
 @_training
 def finetune(folder, model, recipe, validation, **options):
     """Train a pretrained network on FOLDER, which has a sub-folder of pictures a class."""
     import_quietly()
     from ..training.fine_tuning import fine_tune
 
-    settings = {"recipe": recipe, "validation": validation}
+    settings = {"recipe": recipe, "validation": _share_or_folder(validation)}
     _report(fine_tune, (_to_train(model), folder), settings, options)
 
 
@@ -67,8 +69,17 @@ def train(dataset, data, test, model, recipe, **options):
         raise click.UsageError(
             f"--dataset must be one of {', '.join(DATASETS)}, or a folder beside --test. Received: {dataset}"
         )
+    if (test if dataset in DATASETS else data) is not None:
+        raise click.UsageError("--test goes with a folder, --data with the name of a data set")
     parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
     _report(train, (_to_train(model), *parts), {"recipe": recipe}, options)
+
+
+def _share_or_folder(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _to_train(model: str):

@@ -55,8 +55,10 @@ def samples_of(data) -> Samples:
     """
     if isinstance(data, Samples):
         return data
-    if not isinstance(data, tuple):
+    if not isinstance(data, (tuple, list)):
         return scan(data)
+    if len(data) != 2:
+        raise ValueError(f"data must be a folder, a CSV, or (images, classes). Received: {len(data)} things")
     images, labels = data
     labels = np.asarray(labels).reshape(-1)
     if len(images) != len(labels):

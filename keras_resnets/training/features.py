@@ -7,13 +7,13 @@ import platform
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 from rich.progress import Progress
 
-from ..images.dataset import Samples
 from ..images.presets import Preset
 from ..inspection import before_classifier, gives_logits
 from ..predictor import inputs_of, outputs_of, runner
@@ -29,42 +29,46 @@ CLOSE = 0.02  # of the features' length: what a precision may change
 A_MONTH = 30 * 86_400.0
 
 
-def read_features(
-    model: keras.Model, samples: Samples, preset: Preset, progress: Progress, title: str
-) -> tuple[np.ndarray, list[str | None]]:
-    """What the network says of each picture before its classifier.
+class Reader:
+    """What a network says of pictures before its classifier.
 
     Computed with folded batch norms, in bfloat16 where the processor multiplies it faster and the first
-    pictures' features stay the same within 2 %; kept in the cache folder, by network and picture.
+    pictures' features stay the same within 2 %; kept in the cache folder, by network and picture. The network
+    is compiled when the first features are not there.
 
-    Returns:
-        float32 (N, F) of the readable pictures, and for each source None or why it cannot be read.
+    Args:
+        model: A network with a classifier.
+        preset: What it expects of pictures.
+        sources: The pictures to train on: many are worth the trial of another precision.
     """
-    backbone = keras.Model(model.input, before_classifier(model))
-    task = progress.add_task(f"reading {title} pictures", total=len(samples.sources), note="")
-    network = _Backbone(backbone, preset, samples.sources)
-    rows, errors = [], []
-    for start in range(0, len(samples.sources), SHARD):
-        some = samples.sources[start : start + SHARD]
-        features, why = network.features(some, lambda count: progress.advance(task, count))
-        rows.append(features)
-        errors += why
-    return np.concatenate(rows), errors
 
-
-class _Backbone:
-    """A network compiled when its first features are not in the cache."""
-
-    def __init__(self, backbone: keras.Model, preset: Preset, sources):
-        self._backbone, self._preset, self._run = backbone, preset, None
-        self._first = sources[:BATCH]
+    def __init__(self, model: keras.Model, preset: Preset, sources: Sequence):
+        self._backbone = backbone = keras.Model(model.input, before_classifier(model))
+        self._preset, self._first, self._run = preset, sources[:BATCH], None
         self._precision = "bfloat16" if len(sources) >= MANY and _multiplies_bfloat16() else "float32"
         layers = [layer.get_config() for layer in backbone.layers]
         self._name = hashlib.sha256(repr((preset, backbone.input_shape, layers, self._precision)).encode())
         for variable in backbone.weights:
             self._name.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
 
-    def features(self, sources, advance) -> tuple[np.ndarray, list[str | None]]:
+    def read(self, sources: Sequence, advance: Callable[[int], object]):
+        """Compute features, or take them from the cache.
+
+        Args:
+            sources: Pictures, as `read_image` takes them.
+            advance: Called with the number of pictures that were read since it was called last.
+
+        Returns:
+            float32 (N, F) of the readable pictures, and for each source None or why it cannot be read.
+        """
+        rows, errors = [], []
+        for start in range(0, len(sources), SHARD):
+            features, why = self._shard(sources[start : start + SHARD], advance)
+            rows.append(features)
+            errors += why
+        return np.concatenate(rows), errors
+
+    def _shard(self, sources: Sequence, advance) -> tuple[np.ndarray, list[str | None]]:
         name = self._name.copy()
         for source in sources:
             name.update(_identity(source))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import numbers
 import os
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def fine_tune(
     >>> run = fine_tune("resnet50", "pictures", out="my-bundle")  # doctest: +SKIP
     """
     samples = samples_of(data)
-    if isinstance(validation, float | int):
+    if isinstance(validation, numbers.Real):
         if not 0 < validation < 1:
             raise ValueError(f"validation must be between 0 and 1. Received: validation={validation}")
         check_classes(samples)  # too few classes are said before too few pictures
@@ -158,7 +159,7 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     for sentence in found:
         say(sentence)
     with progress_bars() as progress:
-        job = Job(model, preset, weights is None, parts, recipe, seed, on_bad, progress)
+        job = Job(model, preset, parts, recipe, seed, on_bad, progress)
         state, preset, bad = job.done(place and place.checkpoint)
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")

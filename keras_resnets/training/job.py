@@ -20,7 +20,7 @@ from ..matlab import adapt
 from ..predictor import inputs_of
 from . import loop
 from .epoch import Epoch
-from .features import class_weights, read_features, train_head
+from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
 from .recipes import Recipe
 
@@ -34,7 +34,6 @@ class Job:
     Attributes:
         model: The network; its weights change.
         preset: What it expects of pictures.
-        fresh: Whether it begins from nothing: then a normalisation at its front learns, too.
         parts: Pictures to train on, pictures to validate with.
         recipe: How.
         seed: Decides every random draw.
@@ -44,7 +43,6 @@ class Job:
 
     model: keras.Model
     preset: Preset
-    fresh: bool
     parts: tuple[Samples, Samples]
     recipe: Recipe
     seed: int
@@ -61,8 +59,8 @@ class Job:
         preset = self.preset
         if self.recipe.whole:
             preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
-        if self.fresh and normalization_of(self.model):
-            self._adapt(preset)
+        if (layer := normalization_of(self.model)) and not np.any(keras.ops.convert_to_numpy(layer.mean)):
+            self._adapt(preset)  # it knows no pictures yet
         state, bad = loop.State([], []), [[], []]
         if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
             state, bad = self._classifier(preset)
@@ -84,9 +82,10 @@ class Job:
         adapt(self.model, batches())
 
     def _classifier(self, preset: Preset):
+        reader = Reader(self.model, preset, self.parts[0].sources)
         data, bad = [], []
         for part, title in zip(self.parts, _TITLES, strict=True):
-            features, errors = read_features(self.model, part, preset, self.progress, title)
+            features, errors = reader.read(part.sources, self._bar(part, title))
             bad.append(self._unreadable(errors))
             data.append((features, self._numbers(part, errors)))
         return train_head(self.model, *data, self.recipe, self.progress), bad
@@ -128,14 +127,15 @@ class Job:
 
     def _read(self, part: Samples, preset: Preset, shrink, title: str):
         """The pictures that can be read, as they are kept, their class numbers, and why others cannot."""
-        task = self.progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
         size = input_size(self.model, preset)
-        pictures, errors = keep(
-            part.sources,
-            functools.partial(shrink, size=size, preset=preset),
-            advance=functools.partial(self.progress.advance, task),
-        )
+        shrunk = functools.partial(shrink, size=size, preset=preset)
+        pictures, errors = keep(part.sources, shrunk, advance=self._bar(part, title))
         return pictures, self._numbers(part, errors), self._unreadable(errors)
+
+    def _bar(self, part: Samples, title: str):
+        """A bar for pictures that are read, as the function that moves it on."""
+        task = self.progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
+        return functools.partial(self.progress.advance, task)
 
     def _numbers(self, part: Samples, errors) -> np.ndarray:
         """The classes of the readable pictures."""

@@ -320,7 +320,14 @@ def test_safetensors_headers(refuse):
     refuse(safetensors_file({"a": row | {"data_offsets": [0, 1 << 60]}}, bytes(4)), "damaged")
     refuse(safetensors_file({"a": row, "b": row}, bytes(4)), "damaged")
     refuse(safetensors_file(b"{" + b" " * (9 << 20), bytes(4)), "the header has .* bytes; at most")
-    refuse(safetensors_file(b'{"a":' + b"[" * 100_000), "damaged")
+    limit = sys.getrecursionlimit()
+    for raised in (limit, 100_000):  # as after a network of a thousand layers
+        sys.setrecursionlimit(raised)
+        try:
+            refuse(safetensors_file(b'{"a":' + b"[" * 100_000), "nested in more than 100 levels")
+            refuse(safetensors_file(b'{"a[{\\"[":' + b"{" * 100_000), "nested in more than 100 levels")
+        finally:
+            sys.setrecursionlimit(limit)
     refuse(struct.pack("<Q", 1 << 60) + b"{", "not a known weights file")
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from .contents import WeightsError
 RATIO, SLACK = 20, 100 << 20  # no weights shrink this much; a small file of zeros may
 MEMORY = 200 << 20  # beyond what grows with the file's size
 HEADER = 8 << 20  # a deep network's names take a fiftieth of it; parsed JSON takes twenty times its text
+DEPTH = (
+    100  # of JSON: Python's parser recurses, past the end of the stack where a deep network raised its limit
+)
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_size(declared: int, stored: int, what: str) -> None:
@@ -43,9 +48,14 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def parse_json(text: bytes, what: str) -> dict:
-    """A JSON object of bounded size that has no key twice."""
+    """A JSON object of bounded size and depth that has no key twice."""
     if len(text) > HEADER:
         raise WeightsError(f"{what} has {len(text)} bytes; at most {HEADER} are read")
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(bracket[0], 0)
+        if depth > DEPTH:
+            raise WeightsError(f"{what} is nested in more than {DEPTH} levels")
     parsed = json.loads(text, object_pairs_hook=_object)
     if not isinstance(parsed, dict):
         raise WeightsError(f"{what} is not a JSON object")
