@@ -91,6 +91,8 @@ class Bundle:
         """
         path = Path(path)
         check_can_be_saved(self.model, path)
+        if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
+            raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
         origin = models.origin_of(self.model)
         described = {
             "format": FORMAT,
@@ -110,8 +112,6 @@ class Bundle:
             folder.mkdir()
             loading.save(self.model, folder / "model.weights.h5")
             (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-            if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
-                raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
             lines = "".join(f"{label.name}\n" for label in self.labels)
             (folder / "labels.txt").write_text(lines, encoding="utf-8")
             if self.history:

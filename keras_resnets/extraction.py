@@ -12,7 +12,7 @@ import numpy as np
 
 from .bundle import Bundle
 from .images.presets import Preset
-from .inspection import before_classifier, check_takes_pictures, has_classifier
+from .inspection import backbone_of, check_takes_pictures, has_classifier
 from .models import preset_of
 from .predictor import outputs_of, runner
 
@@ -146,7 +146,7 @@ def _backbone(model_or_bundle) -> tuple[keras.Model, Preset]:
     """A network from pictures to (N, F), and what it expects of them."""
     if not isinstance(model_or_bundle, keras.Model) or has_classifier(model_or_bundle):
         bundle = Bundle.of(model_or_bundle)
-        return keras.Model(bundle.model.input, before_classifier(bundle.model)), bundle.preset
+        return backbone_of(bundle.model), bundle.preset
     model = model_or_bundle
     if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
         raise ValueError(

@@ -44,6 +44,11 @@ def before_classifier(model: keras.Model) -> keras.KerasTensor:
     return model.get_layer(HEAD).input
 
 
+def backbone_of(model: keras.Model) -> keras.Model:
+    """A network up to those features, on the same layers."""
+    return keras.Model(model.input, before_classifier(model))
+
+
 @dataclasses.dataclass(frozen=True)
 class Feature:
     """A feature map: how many channels it has, and how many times smaller than the picture it is."""

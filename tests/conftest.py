@@ -1,6 +1,7 @@
 """What all tests share. None of them uses the network; those marked `real` use the real weights."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -30,6 +31,24 @@ def fresh_keras():
 @pytest.fixture
 def chance():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process: exit status, standard output, standard error."""
+
+    from keras_resnets.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-resnets", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        return status, *capsys.readouterr()
+
+    return call
 
 
 def as_numpy(tensor):

@@ -11,26 +11,9 @@ import keras
 import pytest
 
 from keras_resnets import Bundle, create, preset_of
-from keras_resnets.cli import main
 from keras_resnets.images.labels import numbered
 
 from .conftest import randomise, write_picture
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process: exit status, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-resnets", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .shared import exit_for, import_quietly, model_named, print_rich, print_table
+from .shared import complain, exit_for, import_quietly, model_named, print_rich, print_table
 
 
 def _computing(command):
@@ -132,8 +132,7 @@ def evaluate(model, data, against, least, per_class, ten_crop, scales, precision
     click.echo(f"{model}: {result.images} pictures, top-1 {result.top1:.4f}, top-5 {result.top5:.4f}")
     if per_class:
         print_table(("class", "images", "precision", "recall", "F1"), result.per_class)
-    for error in result.errors:
-        click.echo(f"keras-resnets: {error}", err=True)
+    complain(result.errors)
     failed = least is not None and result.top1 < least
     if failed:
         click.echo(f"top-1 {result.top1:.4f} is below {least}", err=True)

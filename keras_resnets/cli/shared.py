@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -29,14 +30,20 @@ def import_quietly() -> None:
     warnings.filterwarnings("ignore", "Image size")  # Pillow's; our own limit is an error
 
 
+def bundle_at(name: str):
+    """The bundle in the folder of this name, or None where there is none."""
+    from ..bundle import Bundle
+
+    return Bundle.load(name) if (Path(name) / "bundle.json").is_file() else None
+
+
 def model_named(name: str):
     """An architecture or its weights, a bundle's folder, or a ``.keras`` file."""
-    from ..bundle import Bundle
     from ..models import create
     from ..registry import weight_named
 
-    if (Path(name) / "bundle.json").is_file():
-        return Bundle.load(name)
+    if bundle := bundle_at(name):
+        return bundle
     if name.endswith(".keras"):
         import keras
 
@@ -45,10 +52,14 @@ def model_named(name: str):
     return create(weight.key, weights=weight.name)
 
 
-def exit_for(errors: list[str]) -> None:
-    """Say which pictures could not be read; with any, end with status 2."""
+def complain(errors: Iterable[str]) -> None:
     for error in errors:
         click.echo(f"keras-resnets: {error}", err=True)
+
+
+def exit_for(errors: list[str]) -> None:
+    """Say which pictures could not be read; with any, end with status 2."""
+    complain(errors)
     if errors:
         sys.exit(2)
 

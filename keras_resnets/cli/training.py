@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .shared import import_quietly, model_named
+from .shared import bundle_at, complain, import_quietly, model_named
 
 
 def _training(command):
@@ -47,7 +47,7 @@ def finetune(folder, model, recipe, validation, **options):
     from ..training.fine_tuning import fine_tune
 
     settings = {"recipe": recipe, "validation": _share_or_folder(validation)}
-    _report(fine_tune, (_to_train(model), folder), settings, options)
+    _report(fine_tune, (bundle_at(model) or model, folder), settings, options)
 
 
 @click.command()
@@ -72,7 +72,7 @@ def train(dataset, data, test, model, recipe, **options):
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
     parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
-    _report(train, (_to_train(model), *parts), {"recipe": recipe}, options)
+    _report(train, (bundle_at(model) or model, *parts), {"recipe": recipe}, options)
 
 
 def _share_or_folder(text: str) -> float | str:
@@ -80,13 +80,6 @@ def _share_or_folder(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _to_train(model: str):
-    """An architecture by its name, or a bundle."""
-    from ..bundle import Bundle
-
-    return Bundle.load(model) if (Path(model) / "bundle.json").is_file() else model
 
 
 def _report(train, arguments, settings, options) -> None:
@@ -100,8 +93,7 @@ def _report(train, arguments, settings, options) -> None:
     if epochs := options.pop("epochs"):
         fields |= {"epochs": epochs}
     run = train(*arguments, **settings, **options, **fields)
-    for error in run.metrics["unreadable"]:
-        click.echo(f"keras-resnets: left out: {error}", err=True)
+    complain(f"left out: {error}" for error in run.metrics["unreadable"])
     click.echo(
         f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "
         f"{run.metrics['validation pictures']} for validation: "

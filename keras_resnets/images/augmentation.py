@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .preprocessing import before_crop, fit, resized
+from .preprocessing import before_crop, box_of, fit, resized
 from .presets import Preset
 
 Size = tuple[int, int]
@@ -92,9 +92,8 @@ def _paper(kept, size, preset, chance):
     rows, columns = size
     side = chance.integers(_LEAST, _MOST + 1) / 224
     height, width = resized(*kept.shape[:2], round(rows * side), round(columns * side))
-    top, left = chance.integers(0, height - rows + 1), chance.integers(0, width - columns + 1)
-    down, across = kept.shape[0] / height, kept.shape[1] / width
-    box = (left * across, top * down, (left + columns) * across, (top + rows) * down)
+    corner = chance.integers(0, height - rows + 1), chance.integers(0, width - columns + 1)
+    box = box_of(kept.shape, (height, width), corner, size)
     part = Image.fromarray(kept).resize((columns, rows), Image.Resampling.BILINEAR, box=box)
     light = _COLOURS @ (chance.normal(0, 0.1, 3) * _SPREAD)
     return _mirrored(np.asarray(part, "float32") + np.float32(255 * light), chance=chance)

@@ -72,12 +72,25 @@ def _planes(picture: np.ndarray) -> list[Image.Image]:
 def _cut(planes: list[Image.Image], size, corner, crop, preset: Preset) -> np.ndarray:
     """The part of a picture resized to ``size`` that begins at ``corner``, as large as ``crop``: all of them
     (down, across), in pixels."""
-    (height, width), (top, left), (rows, columns) = size, corner, crop
-    down, across = planes[0].height / height, planes[0].width / width
-    # Only what is kept is computed: a picture one pixel high would be enormous at full width.
-    kept = (left * across, top * down, (left + columns) * across, (top + rows) * down)
+    kept = box_of((planes[0].height, planes[0].width), size, corner, crop)
     resample = _FILTERS[preset.interpolation]
-    return np.stack([plane.resize((columns, rows), resample, box=kept) for plane in planes], axis=-1)
+    return np.stack([plane.resize(crop[::-1], resample, box=kept) for plane in planes], axis=-1)
+
+
+def box_of(picture, size, corner, crop) -> tuple[float, float, float, float]:
+    """What of a picture becomes a crop of it resized, as Pillow's `resize` takes it; all (down, across).
+
+    Only what is kept is computed then: a picture one pixel high would be enormous at full width.
+
+    Args:
+        picture: Its size.
+        size: The size that it is resized to.
+        corner: Where the crop begins in that.
+        crop: The size of the crop.
+    """
+    down, across = picture[0] / size[0], picture[1] / size[1]
+    (top, left), (rows, columns) = corner, crop
+    return left * across, top * down, (left + columns) * across, (top + rows) * down
 
 
 def before_crop(rows: int, columns: int, preset: Preset) -> tuple[int, int]:

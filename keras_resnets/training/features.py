@@ -15,7 +15,7 @@ import numpy as np
 from rich.progress import Progress
 
 from ..images.presets import Preset
-from ..inspection import before_classifier, gives_logits
+from ..inspection import backbone_of, gives_logits
 from ..predictor import inputs_of, outputs_of, runner
 from ..weights.loading import HEAD
 from ..weights.sources import cache_folder
@@ -43,7 +43,7 @@ class Reader:
     """
 
     def __init__(self, model: keras.Model, preset: Preset, sources: Sequence):
-        self._backbone = backbone = keras.Model(model.input, before_classifier(model))
+        self._backbone = backbone = backbone_of(model)
         self._preset, self._first, self._run = preset, sources[:BATCH], None
         self._precision = "bfloat16" if len(sources) >= MANY and _multiplies_bfloat16() else "float32"
         layers = [layer.get_config() for layer in backbone.layers]

@@ -24,7 +24,7 @@ from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
 from .recipes import Recipe
 
-_TITLES = ("training", "validation")
+_TITLES = ("reading training pictures", "reading validation pictures")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +70,11 @@ class Job:
 
     def _adapt(self, preset: Preset) -> None:
         """The network's own normalisation learns from the training pictures."""
-        sources = self.parts[0].sources
-        task = self.progress.add_task("adapting the normalisation", total=len(sources), note="")
+        advance = self._bar(self.parts[0], "adapting the normalisation")
 
         def batches():
-            for batch, images in inputs_of(sources, self.model, preset, 32):
-                self.progress.advance(task, len(batch.sources))
+            for batch, images in inputs_of(self.parts[0].sources, self.model, preset, 32):
+                advance(len(batch.sources))
                 if len(images):
                     yield in_layout_of(self.model, images)
 
@@ -134,7 +133,7 @@ class Job:
 
     def _bar(self, part: Samples, title: str):
         """A bar for pictures that are read, as the function that moves it on."""
-        task = self.progress.add_task(f"reading {title} pictures", total=len(part.sources), note="")
+        task = self.progress.add_task(title, total=len(part.sources), note="")
         return functools.partial(self.progress.advance, task)
 
     def _numbers(self, part: Samples, errors) -> np.ndarray:
