@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_resnets import Predictor, create, export, fine_tune
+from keras_resnets.images import PHOTOS
 from keras_resnets.images.dataset import scan, split
 from keras_resnets.weights.sources import SourceError
 
@@ -44,7 +45,7 @@ def main():
 
     console.rule("1. classify photographs")
     model, weights = pretrained_or_random()
-    photos = list(Predictor(model).predict(sorted((HERE / "photos").glob("*.jpg"))))
+    photos = list(Predictor(model).predict(sorted(PHOTOS.glob("*.jpg"))))
     console.print(table_of(photos))
 
     console.rule("2. fine-tune on a folder: 10 classes of clothes, 30 pictures each for training")

@@ -78,6 +78,21 @@ class Bundle:
         check_answers_pictures(model_or_bundle)
         return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
 
+    def described(self) -> dict:
+        """All that is known of it but how it is built, as JSON has it."""
+        origin = models.origin_of(self.model)
+        return {
+            "format": FORMAT,
+            "key": origin.key,
+            "preset": dataclasses.asdict(self.preset),
+            "classes": len(self.labels),
+            "class_ids": [label.id for label in self.labels],
+            "weights": origin.weight,
+            "weights_sha256": _sha256(origin.weight),
+            **self.notes,
+            "versions": {name: version(name) for name in ("keras", "keras_resnets", "numpy")},
+        }
+
     def save(self, path: str | os.PathLike, finish: Callable[[Path], object] = lambda folder: None) -> Path:
         """Write the folder: beside its place first, then renamed, so that it is whole or not there.
 
@@ -93,19 +108,7 @@ class Bundle:
         check_can_be_saved(self.model, path)
         if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
             raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
-        origin = models.origin_of(self.model)
-        described = {
-            "format": FORMAT,
-            "key": origin.key,
-            "options": _plain(origin.options),
-            "preset": dataclasses.asdict(self.preset),
-            "classes": len(self.labels),
-            "class_ids": [label.id for label in self.labels],
-            "weights": origin.weight,
-            "weights_sha256": _sha256(origin.weight),
-            **self.notes,
-            "versions": {name: version(name) for name in ("keras", "keras_resnets", "numpy")},
-        }
+        described = self.described() | {"options": _plain(models.origin_of(self.model).options)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
             folder = Path(temporary) / path.name

@@ -8,6 +8,7 @@ import pytest
 
 from keras_resnets import Predictor, ResNet50, create, evaluate, export, fine_tune
 from keras_resnets.evaluation import keras_twin
+from keras_resnets.images import PHOTOS
 from keras_resnets.images.dataset import Samples, scan
 from keras_resnets.predictor import compare
 from keras_resnets.weights.sources import SourceError
@@ -15,7 +16,7 @@ from keras_resnets.weights.sources import SourceError
 pytestmark = pytest.mark.real
 
 HERE = Path(__file__).parent.parent
-PHOTOS, CLOTHES = HERE / "examples/photos", HERE / "examples/clothes"
+CLOTHES = HERE / "examples/clothes"
 SAMPLE = HERE.parent / "shared/imagenet_sample"
 
 RIGHT = {

@@ -19,7 +19,7 @@ COMMANDS = (
     pictures.evaluate,
     training.finetune,
     training.train,
-    training.export,
+    files.export,
     files.inspect,
     files.convert,
     files.verify,

@@ -1,10 +1,39 @@
-"""Commands on weights files."""
+"""Commands on files: exports, and weights."""
 
 import sys
 
 import click
 
-from .shared import import_quietly, print_rich
+from .shared import import_quietly, model_named, print_rich
+
+
+@click.command()
+@click.argument("model")
+@click.argument("out", type=click.Path())
+@click.option("--format", default="saved_model", show_default=True, help="Or onnx, openvino, litert.")
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    help="saved_model: or bfloat16; others: float16, int8.",
+)
+@click.option("--fold/--no-fold", default=True, show_default=True, help="Batch norms into convolutions.")
+@click.option("--version", type=click.IntRange(0), help="Of a SavedModel; the next free number by default.")
+@click.option("--pictures", type=click.Path(), help="A folder to compare on; for int8 hundreds of yours.")
+@click.option("--tolerance", type=click.FloatRange(0), help="What a probability may differ by.")
+def export(model, out, **options):
+    """Write MODEL (architecture, weights or bundle) for a server or a device, and compare the two.
+
+    Status 1: it does not answer as the model does, and was not kept.
+    """
+    import_quietly()
+    from ..serving import ExportError, export
+
+    try:
+        click.echo(f"written: {export(model_named(model), out, **options)}")
+    except ExportError as error:
+        click.echo(f"keras-resnets: {error}", err=True)
+        sys.exit(1)
 
 
 @click.command()

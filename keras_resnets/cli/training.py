@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .shared import bundle_at, complain, import_quietly, model_named
+from .shared import bundle_at, complain, import_quietly
 
 
 def _training(command):
@@ -100,15 +100,3 @@ def _report(train, arguments, settings, options) -> None:
         f"validation accuracy {run.metrics['val_accuracy']:.4f} (epoch {run.metrics['epoch']})"
     )
     click.echo(f"written: {options['out']}")
-
-
-@click.command()
-@click.argument("model")
-@click.argument("out", type=click.Path())
-@click.option("--version", type=click.IntRange(0), help="Number of the export; the next free one by default.")
-def export(model, out, version):
-    """Write MODEL (architecture, weights or bundle) as a SavedModel to OUT/<version>/."""
-    import_quietly()
-    from ..serving import export
-
-    click.echo(f"written: {export(model_named(model), out, version)}")

@@ -26,9 +26,16 @@ class Engine(NamedTuple):
     install: str
     precisions: tuple[str, ...]
 
-    def missing(self) -> list[str]:
-        """Modules that are not installed."""
-        return [name for name in self.modules if importlib.util.find_spec(name) is None]
+    def check_installed(self, wanted: str) -> None:
+        """Refuse what is wanted where a module is missing.
+
+        Raises:
+            ModuleNotFoundError: The message has the line that installs it.
+        """
+        if missing := [name for name in self.modules if importlib.util.find_spec(name) is None]:
+            raise ModuleNotFoundError(
+                f"{wanted} needs {' and '.join(missing)}: {self.install}", name=missing[0]
+            )
 
 
 def _extra(name: str) -> str:
@@ -65,10 +72,7 @@ def check(engine: str, precision: str) -> None:
             "an engine compiles TensorFlow's graph of the network; set KERAS_BACKEND=tensorflow. "
             f"Received: the {keras.backend.backend()} backend"
         )
-    if missing := row.missing():
-        raise ModuleNotFoundError(
-            f"the engine {engine} needs {' and '.join(missing)}: {row.install}", name=missing[0]
-        )
+    row.check_installed(f"the engine {engine}")
 
 
 def compiled(

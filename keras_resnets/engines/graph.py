@@ -6,13 +6,12 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 
 def traced(network: keras.Model, shape: tuple[int | None, ...]):
-    """A function of float32 images of one shape, to float32."""
+    """A function of images of one shape, to float32."""
+    images = tf.TensorSpec(shape, network.input.dtype, name="images")
 
-    @tf.function(
-        input_signature=[tf.TensorSpec(shape, tf.float32, name="images")], jit_compile=False, autograph=False
-    )
+    @tf.function(input_signature=[images], jit_compile=False, autograph=False)
     def run(images):
-        return tf.cast(network(images, training=False), tf.float32)
+        return {network.output_names[0]: tf.cast(network(images, training=False), tf.float32)}
 
     return run
 

@@ -1,1 +1,5 @@
-"""Floor 2: files to pixels to tensors, and logits to labels."""
+"""Files to pixels to tensors, and logits to labels."""
+
+from pathlib import Path
+
+PHOTOS = Path(__file__).parent / "photos"  # four photographs to try things on

@@ -152,8 +152,8 @@ def normalise(images, preset: Preset, data_format: str | None = None):
         images = images if preset.order == "rgb" else np.flip(images, axis)
         return ((images.astype("float32", copy=False) - mean) / std).astype(dtype, copy=False)
     images = images if preset.order == "rgb" else keras.ops.flip(images, axis)
-    mean, std = keras.ops.convert_to_tensor(mean), keras.ops.convert_to_tensor(std)
-    return keras.ops.cast((keras.ops.cast(images, "float32") - mean) / std, dtype)
+    centred = keras.ops.subtract(keras.ops.cast(images, "float32"), mean)
+    return keras.ops.cast(keras.ops.divide(centred, std), dtype)
 
 
 def _as_images(values, rank: int, axis: int) -> np.ndarray:

@@ -1,18 +1,17 @@
 """Bicubic pictures: as the libraries that trained on them make them, and the same inside a served graph."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_resnets.images import PHOTOS
 from keras_resnets.images.preprocessing import fit, resized
 from keras_resnets.images.presets import PRESETS
 
 from ..conftest import tiny
 
-PHOTOS = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
+PICTURES = sorted(PHOTOS.glob("*.jpg"))
 SIZED = [name for name in PRESETS if "_" in name]
 
 
@@ -30,7 +29,7 @@ def as_libraries_do(picture, preset):
 
 
 @pytest.mark.parametrize("name", SIZED)
-@pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
 def test_a_photograph_is_fitted_as_where_it_was_trained(path, name):
     picture, preset = pixels(path), PRESETS[name]
     ours, theirs = fit(picture, preset), as_libraries_do(picture, preset)
@@ -41,7 +40,7 @@ def test_a_photograph_is_fitted_as_where_it_was_trained(path, name):
 
 
 def test_bicubic_is_another_picture_than_bilinear():
-    picture = pixels(PHOTOS[0])
+    picture = pixels(PICTURES[0])
     difference = fit(picture, PRESETS["torch_bicubic_224_256"]) - fit(picture, PRESETS["torch"])
     assert np.abs(difference).max() > 5
 
@@ -56,11 +55,13 @@ def test_where_the_sizes_are_one_only_the_longer_side_is_cut(chance):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a served graph is TensorFlow's")
 @pytest.mark.parametrize("name", SIZED)
 def test_a_served_graph_fits_the_same_picture(name):
-    from keras_resnets.serving import _Served
+    from keras_resnets.serving.served import Served
+    from keras_resnets.serving.signatures import Signatures
 
     preset = PRESETS[name]
-    served = _Served(tiny(input_shape=(preset.size, preset.size, 3)), preset, ["a", "b", "c", "d"])
-    for path in PHOTOS:
+    network = tiny(input_shape=(preset.size, preset.size, 3))
+    served = Signatures(Served(network, preset, ("a", "b", "c", "d"), {}))
+    for path in PICTURES:
         picture = pixels(path)
         difference = np.abs(served._fit(picture[None])[0].numpy() - fit(picture, preset))
         # One curve: what is left is where float32 puts a pixel, times the step between two.

@@ -14,7 +14,7 @@ from PIL import Image
 from keras_resnets import Bundle, Predictor, create, export, preset_of
 from keras_resnets.images.labels import numbered
 
-from .conftest import randomise, tiny
+from ..conftest import randomise, tiny
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="SavedModel is TensorFlow's own"
@@ -149,14 +149,3 @@ def test_a_network_from_a_file_is_exported_with_native_groups(tmp_path):
     np.testing.assert_allclose(
         ask(folder, files, tmp_path)["image_bytes"]["probabilities"], expected, atol=1e-4
     )
-
-
-def test_versions_are_numbered(tmp_path):
-    model = tiny()
-    (tmp_path / "7").mkdir()
-    assert export(model, tmp_path).name == "8"
-    with pytest.raises(FileExistsError, match="7 exists; choose another version"):
-        export(model, tmp_path, version=7)
-    for version in (-1, "one"):
-        with pytest.raises(ValueError, match=f"Received: version={version!r}"):
-            export(model, tmp_path, version=version)

@@ -1,0 +1,24 @@
+"""LiteRT, with labels and preset behind the model: the file is a zip archive, too, as with its metadata."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ...engines.litert import converted, opened
+from ..served import Served
+
+_FILE = "model.tflite"
+
+
+def write(served: Served, folder: Path, precision: str, calibration: np.ndarray | None) -> None:
+    network, path = served.answering(), folder / _FILE
+    path.write_bytes(converted(network, network.input_shape, precision, calibration))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "".join(f"{name}\n" for name in served.classes))
+        archive.writestr("bundle.json", json.dumps(served.described, indent=2))
+
+
+def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
+    return opened(folder / _FILE)(asked)

@@ -1,0 +1,25 @@
+"""OpenVINO's format, with labels and preset in it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from ...engines.openvino import converted, opened
+from ..served import Served
+
+_FILE = "model.xml"
+
+
+def write(served: Served, folder: Path, precision: str, calibration: np.ndarray | None) -> None:
+    network = served.answering()
+    model = converted(network, network.input_shape, precision, calibration)
+    # Under this name OpenVINO's own model server and samples look for what a model says of itself.
+    model.set_rt_info("\n".join(served.classes), ["model_info", "labels"])
+    model.set_rt_info(json.dumps(served.described), ["model_info", "bundle"])
+    openvino.save_model(model, folder / _FILE, compress_to_fp16=precision == "float16")
+
+
+def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
+    return opened(folder / _FILE)(asked)

@@ -1,0 +1,50 @@
+"""What every format is made of: a network prepared for inference, with its preset and labels."""
+
+import dataclasses
+
+import keras
+
+from ..architecture.folding import fold
+from ..architecture.layout import channels_last
+from ..architecture.rewriting import computing_in
+from ..bundle import Bundle
+from ..images.preprocessing import normalise
+from ..images.presets import Preset
+from ..inspection import gives_logits, input_size
+from ..models import accelerate
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """Plain data for a format to write.
+
+    Attributes:
+        network: Takes preprocessed pictures, channels last.
+        preset: What makes pictures ready for it.
+        classes: Names of its outputs.
+        described: What is written beside or into the file: a bundle's description, as JSON has it.
+    """
+
+    network: keras.Model
+    preset: Preset
+    classes: tuple[str, ...]
+    described: dict
+
+    @classmethod
+    def of(cls, bundle: Bundle, precision: str, folded: bool) -> "Served":
+        network = channels_last(bundle.model)
+        network = fold(network) if folded else accelerate(network)
+        # Files are float32; to fewer bits each format's own tool brings them.
+        network = computing_in(network, "mixed_bfloat16" if precision == "bfloat16" else "float32")
+        return cls(network, bundle.preset, tuple(label.name for label in bundle.labels), bundle.described())
+
+    def answering(self) -> keras.Model:
+        """The network with what is before and after it: RGB pictures of its size, (N, H, W, 3), uint8, to
+        probabilities, (N, C)."""
+        size = input_size(self.network, self.preset)
+        images = keras.Input((*size, 3), dtype="uint8", name="images")
+        outputs = self.network(normalise(images, self.preset, "channels_last"))
+        final = "softmax" if gives_logits(self.network) else "linear"
+        return keras.Model(
+            images, keras.layers.Activation(final, dtype="float32", name="probabilities")(outputs)
+        )
