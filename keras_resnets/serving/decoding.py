@@ -8,7 +8,9 @@ from ..images.reading import MAX_PIXELS
 def pixels(data):
     """uint8 (H, W, 3), RGB, of a scalar string.
 
-    JPEG by its own op: the general one's faster transform is not exact, Pillow's is.
+    JPEG by its own op: the general one's faster transform is not exact, Pillow's is. The general one is
+    always asked for three channels: it refuses WebP with transparency or animation then, and left to choose
+    it writes beyond its memory (TensorFlow 2.21). Servers before 2.19 or so read no WebP at all.
     """
     few = tf.debugging.Assert(_area(data) <= MAX_PIXELS, [f"more than {MAX_PIXELS:,} pixels"])
     with tf.control_dependencies([few]):  # before decoding: a few bytes can ask for gigabytes
@@ -26,24 +28,39 @@ def _area(data):
     def has(place: int, magic: bytes):
         return tf.strings.substr(data, place, len(magic)) == magic
 
-    def number(place: int, dtype=tf.int32, bits: int = 31, lowest_first: bool = True):
+    def number(place: int, dtype=tf.int32, lowest_first: bool = True):
         content = tf.strings.substr(data, place, dtype.size)
-        [value] = tf.unstack(tf.io.decode_raw(content, dtype, little_endian=lowest_first), 1)
-        return tf.bitwise.bitwise_and(tf.abs(tf.cast(value, tf.int64)), 2**bits - 1)
+        return tf.cast(tf.io.decode_raw(content, dtype, little_endian=lowest_first)[0], tf.int64)
 
-    def lossless_webp():
+    def jpeg():
+        return tf.reduce_prod(tf.io.extract_jpeg_shape(data, tf.int64)[:2])
+
+    def png():
+        return number(16, lowest_first=False) * number(20, lowest_first=False)
+
+    def gif():
+        return number(6, tf.uint16) * number(8, tf.uint16)
+
+    def bmp():
+        return abs(number(18) * number(22))  # the height is below zero where rows go down
+
+    def webp():
+        return (number(26, tf.uint16) % 2**14) * (number(28, tf.uint16) % 2**14)
+
+    def webp_lossless():
         both = number(21)
         return (both % 2**14 + 1) * (both // 2**14 % 2**14 + 1)
 
-    return tf.case(
-        [
-            (has(0, b"\xff\xd8"), lambda: tf.reduce_prod(tf.io.extract_jpeg_shape(data, tf.int64)[:2])),
-            (has(0, b"\x89PNG"), lambda: number(16, lowest_first=False) * number(20, lowest_first=False)),
-            (has(0, b"GIF8"), lambda: number(6, tf.uint16) * number(8, tf.uint16)),
-            (has(0, b"BM"), lambda: number(18) * number(22)),  # the height is below zero from top to bottom
-            (has(12, b"VP8 "), lambda: number(26, tf.uint16, 14) * number(28, tf.uint16, 14)),
-            (has(12, b"VP8L"), lossless_webp),
-            (has(12, b"VP8X"), lambda: (number(24, bits=24) + 1) * (number(27, bits=24) + 1)),
-        ],
-        exclusive=True,
-    )
+    def webp_extended():
+        return (number(24) % 2**24 + 1) * (number(27) % 2**24 + 1)
+
+    heads = {
+        (0, b"\xff\xd8\xff"): jpeg,
+        (0, b"\x89PNG"): png,
+        (0, b"GIF8"): gif,
+        (0, b"BM"): bmp,
+        (12, b"VP8 "): webp,
+        (12, b"VP8L"): webp_lossless,
+        (12, b"VP8X"): webp_extended,
+    }
+    return tf.case([(has(*head), area) for head, area in heads.items()], exclusive=True)

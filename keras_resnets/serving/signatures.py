@@ -27,7 +27,7 @@ class Signatures(tf.Module):
         # The network is kept inside a function: as an attribute it would be followed, and every weight
         # stored a second time beside these.
         whole = keras.Model(model.input, [before_classifier(model), model.output])
-        self._run = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
+        self._whole = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
         self.network = [variable.value for variable in model.variables]
 
     def functions(self) -> dict:
@@ -39,6 +39,14 @@ class Signatures(tf.Module):
             "image_bytes": tf.function(self._serve_bytes).get_concrete_function(files),
             "features": tf.function(self._serve_features).get_concrete_function(files),
         }
+
+    def _run(self, images):
+        """Features and outputs. Of no pictures too, on which TensorFlow's fused convolutions fail: one blank
+        is added then."""
+        count = tf.shape(images)[0]
+        blank = tf.cast(tf.equal(count, 0), tf.int32)
+        features, outputs = self._whole(tf.pad(images, [[0, blank], [0, 0], [0, 0], [0, 0]]))
+        return features[:count], outputs[:count]
 
     def _serve_images(self, images):
         return self._answer(self._run(self._fit(images))[1])
