@@ -84,6 +84,7 @@ def test_tensorflow_stays_in_its_rooms():
         "engines/litert.py",
         "engines/tensorflow.py",
         "serving/decoding.py",
+        "serving/fitting.py",
         "serving/formats/saved_model.py",
         "serving/signatures.py",
         "serving/warmup.py",

@@ -7,13 +7,13 @@ TensorFlow 2.18.
 import keras
 import tensorflow as tf
 
-from ..images.preprocessing import before_crop, normalise, resized
+from ..images.preprocessing import normalise
 from ..inspection import before_classifier, gives_logits, input_size
 from .decoding import pixels
+from .fitting import fit, fit_plainly
 from .served import Served
 
 TOP = 5
-_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # the same curves as Pillow's
 
 
 class Signatures(tf.Module):
@@ -49,7 +49,7 @@ class Signatures(tf.Module):
         return features[:count], outputs[:count]
 
     def _serve_images(self, images):
-        return self._answer(self._run(self._fit(images))[1])
+        return self._answer(self._run(fit_plainly(images, self._preset, self._size))[1])
 
     def _serve_bytes(self, image_bytes):
         images, valid = self._decode(image_bytes)
@@ -79,31 +79,14 @@ class Signatures(tf.Module):
         """Files to fitted pictures; one that cannot be decoded becomes a black one with ``valid`` false."""
         blank = tf.zeros((1, *self._size, 3)), tf.constant([False])
 
+        def fitted(data):
+            return fit(pixels(data)[None], self._preset, self._size)[0], True
+
         def decode(data):
             # A data set of one is the only guard around a failing op that survives in a graph.
             one = tf.data.Dataset.from_tensors(data)
-            one = one.map(lambda item: (self._fit(pixels(item)[None])[0], True)).ignore_errors()
+            one = one.map(fitted).ignore_errors()
             return one.concatenate(tf.data.Dataset.from_tensor_slices(blank)).take(1).get_single_element()
 
         spec = (tf.TensorSpec((*self._size, 3), tf.float32), tf.TensorSpec((), tf.bool))
         return tf.map_fn(decode, image_bytes, fn_output_signature=spec)
-
-    def _fit(self, images):
-        """`images.preprocessing.fit` for a batch of pictures of one size."""
-        rows, columns = self._size
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
-        something = tf.debugging.Assert(height * width > 0, ["pictures need pixels, not", tf.shape(images)])
-        with tf.control_dependencies([something]):
-            height, width = tf.identity(height), tf.identity(width)
-        covering = before_crop(rows, columns, self._preset)
-        new_height, new_width = resized(height, width, *covering, maximum=tf.maximum)
-        top, left = (new_height - rows) // 2, (new_width - columns) // 2
-        # The op under tf.image.resize, which can begin at the crop: only what is kept is computed.
-        return tf.raw_ops.ScaleAndTranslate(
-            images=tf.cast(images, tf.float32),
-            size=(rows, columns),
-            scale=tf.cast(tf.stack([new_height / height, new_width / width]), tf.float32),
-            translation=-tf.cast(tf.stack([top, left]), tf.float32),
-            kernel_type=_KERNELS[self._preset.interpolation],
-            antialias=True,
-        )

@@ -9,8 +9,6 @@ from keras_resnets.images import PHOTOS
 from keras_resnets.images.preprocessing import fit, resized
 from keras_resnets.images.presets import PRESETS
 
-from ..conftest import tiny
-
 PICTURES = sorted(PHOTOS.glob("*.jpg"))
 SIZED = [name for name in PRESETS if "_" in name]
 
@@ -54,16 +52,17 @@ def test_where_the_sizes_are_one_only_the_longer_side_is_cut(chance):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a served graph is TensorFlow's")
 @pytest.mark.parametrize("name", SIZED)
-def test_a_served_graph_fits_the_same_picture(name):
-    from keras_resnets.serving.served import Served
-    from keras_resnets.serving.signatures import Signatures
+@pytest.mark.parametrize("way", ["fit", "fit_plainly"])
+def test_a_served_graph_fits_the_same_picture(name, way):
+    from keras_resnets.serving import fitting
 
     preset = PRESETS[name]
-    network = tiny(input_shape=(preset.size, preset.size, 3))
-    served = Signatures(Served(network, preset, ("a", "b", "c", "d"), {}))
+    size = preset.size, preset.size
     for path in PICTURES:
         picture = pixels(path)
-        difference = np.abs(served._fit(picture[None])[0].numpy() - fit(picture, preset))
+        difference = np.abs(
+            getattr(fitting, way)(picture[None], preset, size)[0].numpy() - fit(picture, preset)
+        )
         # One curve: what is left is where float32 puts a pixel, times the step between two.
         assert difference.max() < 1e-2 and difference.mean() < 2.5e-4
         if picture.shape[0] % preset.resize == 0:  # where it can put them exactly
