@@ -19,6 +19,7 @@ import pooch
 from ..progress import bars, say
 from .catalog import PublishedFile, Weight
 
+SHIPPED = Path(__file__).parent / "shipped"  # small enough to come with the package
 ATTEMPTS = 3
 SILENCE = 20.0  # seconds without a byte after which a server is given up
 STALL_SPEED = 10_000  # bytes a second, over the whole download, below which it is given up
@@ -45,7 +46,7 @@ def cache_folder() -> Path:
 
 
 def cached(weight: Weight, include_top: bool = True) -> Path | None:
-    """The first whole file of this weight in the cache; nothing is downloaded."""
+    """The first whole file of this weight in the cache, or in this package; nothing is downloaded."""
     return next(filter(None, map(_in_cache, weight.sources(include_top))), None)
 
 
@@ -147,7 +148,7 @@ def _from_hub(file: PublishedFile) -> Path:
 
 
 def _in_cache(file: PublishedFile) -> Path | None:
-    path = cache_folder() / file.name
+    path = (SHIPPED if file.address.startswith("wheel:") else cache_folder()) / file.name
     if not file.hash or not path.is_file():
         return None
     if _is_whole(path, file):

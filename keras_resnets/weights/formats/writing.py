@@ -54,7 +54,8 @@ def _flat(layers: Layers, separator: str) -> dict[str, np.ndarray]:
 
 
 def _safetensors(path: Path, layers: Layers, separator: str) -> None:
-    safetensors.numpy.save_file(_flat(layers, separator), path)
+    # Its own way to a file makes one that nobody else may read.
+    path.write_bytes(safetensors.numpy.save(_flat(layers, separator)))
 
 
 def _npz(path: Path, layers: Layers, separator: str) -> None:
