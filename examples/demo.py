@@ -28,6 +28,7 @@ from rich.table import Table
 from keras_resnets import Predictor, create, export, fine_tune
 from keras_resnets.images import PHOTOS
 from keras_resnets.images.dataset import scan, split
+from keras_resnets.models import origin_of
 from keras_resnets.weights.sources import SourceError
 
 HERE = Path(__file__).parent
@@ -44,13 +45,12 @@ def main():
     OUT.mkdir()
 
     console.rule("1. classify photographs")
-    model, weights = pretrained_or_random()
+    model, embedded = pretrained()
     photos = list(Predictor(model).predict(sorted(PHOTOS.glob("*.jpg"))))
     console.print(table_of(photos))
 
     console.rule("2. fine-tune on a folder: 10 classes of clothes, 30 pictures each for training")
-    model = create("resnet50", weights=weights, classes=10, new_head=True)
-    run = fine_tune(model, CLOTHES, validation=VALIDATION, seed=SEED, out=OUT / "clothes")
+    run = fine_tune(origin_of(model).key, CLOTHES, validation=VALIDATION, seed=SEED, out=OUT / "clothes")
     accuracy = run.metrics["val_accuracy"]
     console.print(
         f"validation accuracy {accuracy:.3f} on {run.metrics['validation pictures']} pictures (chance: 0.1)"
@@ -65,23 +65,27 @@ def main():
     console.print(f"sent {len(pictures)} JPEG files: {same} of {len(pictures)} answers agree,")
     console.print(f"largest difference of a probability {difference:.1e}")
 
-    draw(photos, weights, run, pictures, theirs)
+    draw(photos, embedded, run, pictures, theirs)
     console.rule(f"done in {time.monotonic() - begin:.0f} s")
     console.print("what was done, as a picture: out/demo.png")
     console.print("the trained model and a report on it: out/clothes/, for TensorFlow Serving: out/served/")
-    if weights is None:
-        console.print("[bold]All of this came from random weights, because none could be reached.[/bold]")
+    if embedded:
+        console.print(
+            "[bold]No ImageNet weights could be reached: all of this came from the CIFAR-10 weights "
+            "that are in the package, a network of 270,000 weights for pictures of 32x32.[/bold]"
+        )
 
 
-def pretrained_or_random():
-    """A network and what ``weights`` was: None when no pretrained weights could be had."""
+def pretrained():
+    """ResNet50, or where its weights cannot be had the network that comes with the package; and which."""
     try:
-        return create("resnet50"), "default"
+        return create("resnet50"), False
     except SourceError as error:
         console.print(
-            f"{error}\n[bold]The same job follows from random weights: its answers mean nothing.[/bold]"
+            f"{error}\n[bold]The same job follows with the small CIFAR-10 network that is in the "
+            "package: it knows ten classes, and pictures of 32x32.[/bold]"
         )
-        return create("resnet50", weights=None), None
+        return create("resnet20"), True
 
 
 def table_of(answers) -> Table:
@@ -116,7 +120,7 @@ def answers_there(folder: Path, pictures) -> np.ndarray:
     return np.array(answer["probabilities"], "float32")
 
 
-def draw(photos, weights, run, pictures, scores) -> None:
+def draw(photos, embedded, run, pictures, scores) -> None:
     """The contact sheet: each photograph with its five answers, the training, each class of clothes."""
     figure = plt.figure(figsize=(14, 9), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
@@ -128,7 +132,9 @@ def draw(photos, weights, run, pictures, scores) -> None:
         _, names, values = zip(*reversed(answer.top), strict=True)
         bars.barh(names, values, color="#4477aa")
         bars.set_xlim(0, 1)
-    above.suptitle(f"ResNet50, {'ImageNet' if weights else 'random'} weights: the five best answers")
+    above.suptitle(
+        f"{'ResNet20, CIFAR-10' if embedded else 'ResNet50, ImageNet'} weights: the five best answers"
+    )
 
     left, right = below.subfigures(1, 2, width_ratios=(1, 2))
     curve = left.add_subplot()

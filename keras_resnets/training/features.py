@@ -26,6 +26,7 @@ BATCH = 32
 SHARD = 1024  # pictures in a file of the cache: what a kill can cost
 MANY = 256  # pictures from which another precision is worth its trial
 CLOSE = 0.02  # of the features' length: what a precision may change
+LENGTH = 45.0  # of features for the classifier: that of 2048, as many as ResNet50 has, of variance one
 A_MONTH = 30 * 86_400.0
 
 
@@ -155,7 +156,10 @@ def class_weights(numbers: np.ndarray, classes: int) -> np.ndarray:
 
 
 def train_head(model: keras.Model, training, validation, recipe: Recipe, progress: Progress) -> loop.State:
-    """Train the classifier alone, on features and class numbers; it gets the weights that are kept."""
+    """Train the classifier alone, on features and class numbers; it gets the weights that are kept.
+
+    It sees the features centred and at one mean length: one rate suits every network then.
+    """
     classes = model.output_shape[-1]
     classifier = keras.Sequential([keras.Input(training[0].shape[1:]), model.get_layer(HEAD)])
     steps = -(-len(training[0]) // recipe.batch_size)
@@ -167,11 +171,17 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
     one_hot = np.eye(classes, dtype="float32")
     weights = class_weights(numbers, classes)[numbers] if recipe.class_weights else None
     watch = _Epochs(progress, recipe)
+    centre = x.mean(axis=0)
+    scale = LENGTH / max(np.sqrt(np.square(x - centre).sum(axis=1).mean()), 1e-6)
+    kernel, bias = classifier.get_weights()
+    if _surprise(x @ kernel + bias, numbers) > np.log(classes):  # as a new one: it knows less than nothing
+        kernel, bias = np.zeros_like(kernel), np.zeros_like(bias)
+    classifier.set_weights([kernel / scale, bias + centre @ kernel])
     try:
         classifier.fit(
-            x,
+            scale * (x - centre),
             one_hot[numbers],
-            validation_data=(x_held, one_hot[numbers_held]),
+            validation_data=(scale * (x_held - centre), one_hot[numbers_held]),
             epochs=recipe.head_epochs,
             batch_size=recipe.batch_size,
             sample_weight=weights,
@@ -182,8 +192,16 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
         if watch.state.chosen is None:
             raise
         watch.state.stopped = True
+    kernel, bias = watch.state.kept
+    watch.state.kept = [scale * kernel, bias - scale * centre @ kernel]
     classifier.set_weights(watch.state.kept)
     return watch.state
+
+
+def _surprise(logits: np.ndarray, numbers: np.ndarray) -> float:
+    """The mean cross-entropy of a classifier, in nats."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(numbers)), numbers]))
 
 
 class _Epochs(keras.callbacks.Callback):
