@@ -1,8 +1,9 @@
 # Everything a newcomer runs. Each target makes what it needs.
 PYTHON ?= python3
+TRITON_PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-notebooks parity benchmarks lint wheel clean
+.PHONY: demo test test-slow test-real test-notebooks serve-test parity benchmarks lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -24,6 +25,9 @@ parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our netw
 
 benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: hours, on a quiet machine
 	for name in startup training inference pipeline limit book transfer; do $(BIN)/python benchmarks/$$name.py || exit; done
+
+serve-test: .venv/ready .venv-triton/ready  ## load an export behind NVIDIA's Triton: six minutes, on a quiet machine
+	$(BIN)/python benchmarks/serving.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -47,5 +51,12 @@ wheel: .venv/ready
 	.venv-peers/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 timm==1.0.31
 	touch $@
 
+# Triton's backend is linked against the system's libpython.
+.venv-triton/ready: benchmarks/triton.txt
+	$(TRITON_PYTHON) -m venv .venv-triton
+	.venv-triton/bin/python -m pip install --quiet --upgrade pip
+	.venv-triton/bin/python -m pip install --quiet --requirement benchmarks/triton.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers build dist out *.egg-info
+	rm -rf .venv .venv-peers .venv-triton build dist out *.egg-info

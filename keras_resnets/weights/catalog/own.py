@@ -21,4 +21,12 @@ WEIGHTS = (
         550_804,
         "CIFAR-10, whose publisher states no licence and asks to be cited",
     ),
+    _row(
+        "fashion_mnist",
+        93.43,
+        99.92,
+        "bd4da3713d34a8c7e3ed493cf1051843b2ee1b5445bf7e6eb071690460fb7d98",
+        550_804,
+        "Fashion-MNIST, MIT",
+    ),
 )
