@@ -76,7 +76,12 @@ class Conv2D(keras.layers.Conv2D):
 
         before = self.convolution_op(inputs, self.kernel)
         bias = tf.convert_to_tensor(self.bias)
-        outputs = tf.nn.bias_add(before, bias, "NCHW" if self.data_format == "channels_first" else "NHWC")
+        if self.groups > 1 and self.data_format == "channels_last":
+            # TensorFlow's optimizer fuses BiasAdd with its convolution, and without oneDNN, which TensorFlow
+            # Serving switches off by default, the fused kernel has no groups. An addition it leaves there.
+            outputs = before + bias
+        else:
+            outputs = tf.nn.bias_add(before, bias, "NCHW" if self.data_format == "channels_first" else "NHWC")
         if self.activation is not keras.activations.linear:
             return self.activation(outputs)
         if self.before_norm and tf.inside_function():
