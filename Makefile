@@ -3,7 +3,7 @@ PYTHON ?= python3
 TRITON_PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-notebooks serve-test parity benchmarks lint wheel clean
+.PHONY: demo test test-slow test-real test-notebooks serve-test test-older parity benchmarks lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -28,6 +28,9 @@ benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: hou
 
 serve-test: .venv/ready .venv-triton/ready  ## load an export behind NVIDIA's Triton: six minutes, on a quiet machine
 	$(BIN)/python benchmarks/serving.py
+
+test-older: .venv/ready .engine-2.18/ready  ## exports on the engine of an older TensorFlow Serving
+	$(BIN)/python -m pytest -q -n 2 -m older tests/serving
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -58,5 +61,10 @@ wheel: .venv/ready
 	.venv-triton/bin/python -m pip install --quiet --requirement benchmarks/triton.txt
 	touch $@
 
+# Of this wheel two libraries are used, by no Python: which one it was made for does not matter.
+.engine-2.18/ready: | .venv/ready
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target .engine-2.18 --python-version 3.12 --only-binary=:all: tensorflow-cpu==2.18.1
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers .venv-triton build dist out *.egg-info
+	rm -rf .venv .venv-peers .venv-triton .engine-2.18 build dist out *.egg-info
