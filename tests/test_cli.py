@@ -170,7 +170,20 @@ def test_export_writes_the_next_version(run, pets, tmp_path):
     assert status == 0 and out == f"written: {tmp_path}/served/2\n"
     status, _, err = run("export", pets, tmp_path / "served", "--version", 2)
     assert status == 2 and f"{tmp_path}/served/2 exists" in err
-    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "served").iterdir() if path.is_dir()) == ["1", "2"]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports start from TensorFlow's graph")
+def test_export_to_a_device(run, pets, tmp_path):
+    photos = [write_picture(tmp_path / f"{seed}.png", seed=seed).parent for seed in range(8)][0]
+    options = ("--format", "litert", "--precision", "int8", "--pictures", photos)
+    status, out, err = run("export", pets, tmp_path / "phone", *options)
+    assert status == 0 and out == f"written: {tmp_path}/phone\n" and "4 of 4 pictures" in err
+    assert (tmp_path / "phone/model.tflite").is_file()
+    status, _, err = run("export", pets, tmp_path / "exact", *options, "--tolerance", 0)
+    assert status == 1 and "nothing is left of it" in err and not (tmp_path / "exact").exists()
+    status, _, err = run("export", pets, tmp_path / "wrong", "--format", "caffe")
+    assert status == 2 and "format must be one of saved_model, onnx, openvino, litert" in err
 
 
 def test_finetune_writes_a_bundle(run, tmp_path):
