@@ -175,8 +175,9 @@ def test_export_writes_the_next_version(run, pets, tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports start from TensorFlow's graph")
 def test_export_to_a_device(run, pets, tmp_path):
-    photos = [write_picture(tmp_path / f"{seed}.png", seed=seed).parent for seed in range(8)][0]
-    options = ("--format", "litert", "--precision", "int8", "--pictures", photos)
+    for seed in range(8):
+        write_picture(tmp_path / f"{seed}.png", seed=seed)
+    options = ("--format", "litert", "--precision", "int8", "--pictures", tmp_path)
     status, out, err = run("export", pets, tmp_path / "phone", *options)
     assert status == 0 and out == f"written: {tmp_path}/phone\n" and "4 of 4 pictures" in err
     assert (tmp_path / "phone/model.tflite").is_file()

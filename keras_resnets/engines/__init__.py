@@ -67,12 +67,17 @@ def check(engine: str, precision: str) -> None:
             f"{f' ({precision} have: {others})' if others else ''}. "
             f"Received: precision={precision!r}"
         )
+    check_backend("an engine")
+    row.check_installed(f"the engine {engine}")
+
+
+def check_backend(wanted: str) -> None:
+    """Refuse what begins with a graph of TensorFlow on another backend."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "an engine compiles TensorFlow's graph of the network; set KERAS_BACKEND=tensorflow. "
+            f"{wanted} begins with TensorFlow's graph of the network; set KERAS_BACKEND=tensorflow. "
             f"Received: the {keras.backend.backend()} backend"
         )
-    row.check_installed(f"the engine {engine}")
 
 
 def compiled(

@@ -23,9 +23,9 @@ def converted(network, shape, precision, calibration) -> bytes:
         return converter.convert()
 
 
-def opened(model: bytes | str):
+def opened(model: bytes | os.PathLike):
     """A model's bytes, or the path of its file, as a function of pictures."""
-    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": model}
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
     interpreter = Interpreter(**source, num_threads=os.cpu_count())
     [place], [answer] = interpreter.get_input_details(), interpreter.get_output_details()
     taken = None

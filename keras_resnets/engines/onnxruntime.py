@@ -22,15 +22,16 @@ def converted(network, shape):
     """A network as an ONNX model; ``shape`` may leave the number of pictures open."""
     function = traced(network, shape)
     model, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(_ALMOST_ZERO), "almost_zero"))
     maxima = {name for node in model.graph.node if node.op_type == "MaxPool" for name in node.input}
-    for node in model.graph.node:
-        if node.op_type == "Pad" and node.output[0] in maxima and len(node.input) == 2:
-            node.input.append("almost_zero")
+    pads = [node for node in model.graph.node if node.op_type == "Pad" and node.output[0] in maxima]
+    for node in pads:
+        node.input[2:] = ["almost_zero"]
+    if pads:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(_ALMOST_ZERO), "almost_zero"))
     return model
 
 
-def opened(model: bytes | str):
+def opened(model: bytes | os.PathLike):
     """A model's bytes, or the path of its file, as a function of pictures."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 

@@ -1,7 +1,7 @@
 """An export's answers against the model's, on pictures."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,8 +70,14 @@ def read_examples(pictures: str | os.PathLike | Sequence | None, bundle: Bundle,
 def expected(bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
     """The model's own probabilities (N, C) for fitted pictures: in float32, nothing folded."""
     model = computing_in(bundle.model, "float32")
-    batches = np.array_split(pictures, -(-len(pictures) // 8))
-    outputs = [model(network_input(model, batch, bundle.preset), training=False) for batch in batches]
-    if gives_logits(model):
-        outputs = map(keras.ops.softmax, outputs)
-    return np.concatenate([keras.ops.convert_to_numpy(output) for output in outputs])
+
+    def run(some):
+        outputs = model(network_input(model, some, bundle.preset), training=False)
+        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs) if gives_logits(model) else outputs)
+
+    return in_eights(run, pictures)
+
+
+def in_eights(run: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray) -> np.ndarray:
+    """What a function says of pictures, a few at a time."""
+    return np.concatenate([run(some) for some in np.array_split(pictures, -(-len(pictures) // 8))])

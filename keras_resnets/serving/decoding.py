@@ -55,12 +55,13 @@ def _area(data):
         return (number(24) % 2**24 + 1) * (number(27) % 2**24 + 1)
 
     heads = {
-        (0, b"\xff\xd8\xff"): jpeg,
-        (0, b"\x89PNG"): png,
-        (0, b"GIF8"): gif,
-        (0, b"BM"): bmp,
-        (12, b"VP8 "): webp,
-        (12, b"VP8L"): webp_lossless,
-        (12, b"VP8X"): webp_extended,
+        (b"\xff\xd8\xff", b""): jpeg,
+        (b"\x89PNG", b"IHDR"): png,  # PNG readers pass over others before it
+        (b"GIF8", b""): gif,
+        (b"BM", b""): bmp,
+        (b"RIFF", b"VP8 "): webp,
+        (b"RIFF", b"VP8L"): webp_lossless,
+        (b"RIFF", b"VP8X"): webp_extended,
     }
-    return tf.case([(has(*head), area) for head, area in heads.items()], exclusive=True)
+    cases = [(has(0, first) & has(12, second), area) for (first, second), area in heads.items()]
+    return tf.case(cases, exclusive=True)

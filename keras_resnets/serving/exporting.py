@@ -101,7 +101,7 @@ def export(
         calibration = others.whole
     served = Served.of(bundle, precision, fold)
 
-    with _beside(place) as folder:
+    with _written_whole(place) as folder:
         module = formats.module_of(format)
         module.write(served, folder, precision, calibration)
         asked = examples.fitted if format == "saved_model" else examples.whole
@@ -112,15 +112,15 @@ def export(
         described = served.described | {"export": told | found._asdict()}
         (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         (folder / "labels.txt").write_text("".join(f"{name}\n" for name in served.classes), encoding="utf-8")
-    if format == "saved_model":
-        beside.write(path)
+        if format == "saved_model":
+            beside.write(path)
     return place
 
 
 @contextlib.contextmanager
-def _beside(place: Path) -> Iterator[Path]:
+def _written_whole(place: Path) -> Iterator[Path]:
     """A folder to fill, which then becomes ``place``; where something goes wrong, nothing is left of it."""
-    new = not place.parent.exists()
+    new = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=place.parent, prefix="writing-") as temporary:
@@ -129,8 +129,9 @@ def _beside(place: Path) -> Iterator[Path]:
             yield folder
             folder.replace(place)
     finally:
-        if new and not any(place.parent.iterdir()):
-            place.parent.rmdir()
+        with contextlib.suppress(OSError):  # those that are not empty stay
+            for folder in new:
+                folder.rmdir()
 
 
 def _version(path: Path, version: int | None) -> Path:

@@ -10,6 +10,7 @@ from ..images.preprocessing import before_crop, resized
 from ..images.presets import Preset
 
 Size = tuple[int, int]
+LONGEST = 20_000  # pixels of a side: a matrix as wide as a request asks for would take all memory
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # the same curves as Pillow's
 
 
@@ -28,8 +29,11 @@ def fit(images, preset: Preset, size: Size):
 
 
 def fit_plainly(images, preset: Preset, size: Size):
-    """The same of multiplications alone."""
+    """The same of multiplications alone, for sides of up to `LONGEST`."""
     old, new, corner = _geometry(images, preset, size)
+    short = tf.debugging.Assert(tf.reduce_max(old) <= LONGEST, [f"sides have at most {LONGEST:,} pixels"])
+    with tf.control_dependencies([short]):
+        old = tf.identity(old)
     down, across = (
         _shares(old[axis], new[axis], corner[axis], size[axis], preset.interpolation) for axis in (0, 1)
     )
@@ -38,18 +42,19 @@ def fit_plainly(images, preset: Preset, size: Size):
 
 def _geometry(images, preset: Preset, size: Size):
     """Sizes before and after, and the corner of the crop: (down, across) each."""
-    old = tf.shape(images)[1:3]
+    old = tf.shape(images, tf.int64)[1:3]  # 32 bits overflow where a picture is a line
     something = tf.debugging.Assert(tf.reduce_prod(old) > 0, ["pictures need pixels, not", tf.shape(images)])
     with tf.control_dependencies([something]):
         old = tf.identity(old)
-    new = tf.stack(resized(old[0], old[1], *before_crop(*size, preset), maximum=tf.maximum))
+    least = tf.constant(before_crop(*size, preset), tf.int64)
+    new = tf.stack(resized(*tf.unstack(old), *tf.unstack(least), maximum=tf.maximum))
     return old, new, (new - size) // 2
 
 
 def _shares(old, new, corner, count: int, interpolation: str):
     """What each pixel of a row adds to each of the new ones: (count, old)."""
     step = tf.cast(old, tf.float64) / tf.cast(new, tf.float64)
-    middles = (tf.cast(corner + tf.range(count), tf.float64) + 0.5) * step
+    middles = (tf.cast(corner + tf.range(count, dtype=tf.int64), tf.float64) + 0.5) * step
     places = tf.cast(tf.range(old), tf.float64) + 0.5
     # Antialiasing: the curve is as wide as the step between two new pixels.
     distances = tf.abs(places - middles[:, None]) / tf.maximum(step, 1.0)

@@ -20,7 +20,7 @@ def requests(files: list[bytes], pictures: np.ndarray) -> list[Request]:
         files: The bytes of pictures.
         pictures: Values in 0..255, (N, H, W, 3).
     """
-    images = np.rint(pictures[:1]).astype("uint8")
+    images = np.rint(pictures[:1]).clip(0, 255).astype("uint8")
     shortest = [min(files, key=len)]
     return [
         (name, {key: np.repeat(value, count, axis=0)})

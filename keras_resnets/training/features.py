@@ -161,7 +161,11 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
     It sees the features centred and at one mean length: one rate suits every network then.
     """
     classes = model.output_shape[-1]
-    classifier = keras.Sequential([keras.Input(training[0].shape[1:]), model.get_layer(HEAD)])
+    head = model.get_layer(HEAD)
+    # A copy: what happens in its coordinates, a kill or a bad rate too, leaves the model as it is.
+    classifier = keras.Sequential(
+        [keras.Input(training[0].shape[1:]), type(head).from_config(head.get_config())]
+    )
     steps = -(-len(training[0]) // recipe.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(recipe.head_learning_rate, steps * recipe.head_epochs)
     logits, smoothing = gives_logits(classifier), recipe.label_smoothing
@@ -173,7 +177,7 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
     watch = _Epochs(progress, recipe)
     centre = x.mean(axis=0)
     scale = LENGTH / max(np.sqrt(np.square(x - centre).sum(axis=1).mean()), 1e-6)
-    kernel, bias = classifier.get_weights()
+    kernel, bias = head.get_weights()
     if _surprise(x @ kernel + bias, numbers) > np.log(classes):  # as a new one: it knows less than nothing
         kernel, bias = np.zeros_like(kernel), np.zeros_like(bias)
     classifier.set_weights([kernel / scale, bias + centre @ kernel])
@@ -194,7 +198,7 @@ def train_head(model: keras.Model, training, validation, recipe: Recipe, progres
         watch.state.stopped = True
     kernel, bias = watch.state.kept
     watch.state.kept = [scale * kernel, bias - scale * centre @ kernel]
-    classifier.set_weights(watch.state.kept)
+    head.set_weights(watch.state.kept)
     return watch.state
 
 

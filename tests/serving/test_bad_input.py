@@ -58,6 +58,12 @@ def enormous():
     return png(1, 0, rows, (30_000, 30_000))
 
 
+def behind_another_chunk(content):
+    """Readers pass over it; whoever looks for the size in its place finds one pixel."""
+    data = b"abCd" + struct.pack(">2I", 1, 1)
+    return content[:8] + struct.pack(">I", 8) + data + struct.pack(">I", zlib.crc32(data)) + content[8:]
+
+
 def tagged_as_lying_down(pixels):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -112,12 +118,13 @@ FILES = {
     "bmp that says 30,000 x 30,000": (patched(file("BMP"), 18, "<2i", 30_000, 30_000), None),
     "bmp that says 30,000 x -30,000": (patched(file("BMP"), 18, "<2i", 30_000, -30_000), None),
     "webp that says 16,383 x 16,383": (patched(file("WEBP"), 26, "<2H", 16_383, 16_383), None),
+    "png behind another chunk": (behind_another_chunk(file("PNG")), CONTENT),
     "png of no width": (patched(file("PNG"), 16, ">2I", 0, 40), None),
 }  # fmt: skip
 
 
 # What an export leaves unanswered: TensorFlow decodes these only in ways that are not safe.
-NOT_SERVED = {"webp, transparent", "webp, animated"}
+NOT_SERVED = {"webp, transparent", "webp, animated", "png behind another chunk"}
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +213,5 @@ def test_an_empty_batch_and_empty_pictures(bundle, tmp_path):
     assert ask["serving_default"](images=tf.zeros((0, 9, 9, 3), tf.uint8))["scores"].shape == (0, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pictures need pixels"):
         ask["serving_default"](images=tf.zeros((2, 0, 9, 3), tf.uint8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sides have at most 20,000 pixels"):
+        ask["serving_default"](images=tf.zeros((1, 400_000, 1, 3), tf.uint8))

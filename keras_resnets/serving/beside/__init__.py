@@ -9,8 +9,10 @@ FILES = ("README.md", "models.config", "batching_parameters.txt")
 
 def write(folder: Path) -> None:
     """Write them for the model in this folder; what is there already is somebody's own and stays."""
-    name = re.sub(r"[^\w.-]", "-", folder.absolute().name)
+    name = re.sub(r"[^\w.-]", "-", folder.resolve().name)
     for file in FILES:
         if not (folder / file).exists():
             template = Template((Path(__file__).parent / file).read_text(encoding="utf-8"))
-            (folder / file).write_text(template.substitute(name=name), encoding="utf-8")
+            partial = folder / f"{file}.partial"
+            partial.write_text(template.substitute(name=name), encoding="utf-8")
+            partial.replace(folder / file)

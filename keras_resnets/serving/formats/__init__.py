@@ -3,7 +3,7 @@
 import importlib
 from typing import NamedTuple
 
-from ...engines import ENGINES
+from ...engines import ENGINES, check_backend
 
 
 class Format(NamedTuple):
@@ -30,7 +30,7 @@ def check(format: str, precision: str) -> None:
     """Refuse a format that is unknown or not installed, and a precision that it does not have.
 
     Raises:
-        ValueError: Unknown.
+        ValueError: Unknown, or not on the TensorFlow backend.
         ModuleNotFoundError: Not installed; the message has the line that installs it.
     """
     if format not in FORMATS:
@@ -41,6 +41,7 @@ def check(format: str, precision: str) -> None:
             f"precision of the format {format} must be one of {', '.join(row.precisions)}. "
             f"Received: precision={precision!r}"
         )
+    check_backend("an export")
     ENGINES[row.engine].check_installed(f"the format {format}")
 
 

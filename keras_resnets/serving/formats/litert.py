@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...engines.litert import converted, opened
+from ..comparing import in_eights
 from ..served import Served
 
 _FILE = "model.tflite"
@@ -21,4 +22,4 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
 
 
 def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return opened(folder / _FILE)(asked)
+    return in_eights(opened(folder / _FILE), asked)

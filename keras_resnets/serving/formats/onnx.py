@@ -9,6 +9,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from ...engines.onnxruntime import converted, opened
+from ..comparing import in_eights
 from ..served import Served
 
 _FILE = "model.onnx"
@@ -28,7 +29,7 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
 
 
 def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return opened(folder / _FILE)(asked)
+    return in_eights(opened(folder / _FILE), asked)
 
 
 def _quantized(model: onnx.ModelProto, folder: Path, calibration: np.ndarray) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ import numpy as np
 import openvino
 
 from ...engines.openvino import converted, opened
+from ..comparing import in_eights
 from ..served import Served
 
 _FILE = "model.xml"
@@ -22,4 +23,4 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
 
 
 def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return opened(folder / _FILE)(asked)
+    return in_eights(opened(folder / _FILE), asked)
