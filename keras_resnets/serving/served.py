@@ -14,6 +14,10 @@ from ..inspection import gives_logits, input_size
 from ..models import accelerate
 
 
+def _has_groups(network: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.Conv2D) and layer.groups > 1 for layer in network.layers)
+
+
 @dataclasses.dataclass(frozen=True)
 class Served:
     """Plain data for a format to write.
@@ -33,7 +37,9 @@ class Served:
     @classmethod
     def of(cls, bundle: Bundle, precision: str, folded: bool) -> "Served":
         network = channels_last(bundle.model)
-        network = fold(network) if folded else accelerate(network)
+        # Without oneDNN, TensorFlow Serving's default, the norm of a grouped convolution is fused with it in
+        # a kernel that has no groups: there folding is no choice.
+        network = fold(network) if folded or _has_groups(network) else accelerate(network)
         # Files are float32; to fewer bits each format's own tool brings them.
         network = computing_in(network, "mixed_bfloat16" if precision == "bfloat16" else "float32")
         return cls(network, bundle.preset, tuple(label.name for label in bundle.labels), bundle.described())

@@ -23,6 +23,12 @@ def test_every_family_answers_as_the_predictor_does(family, ask, tmp_path):
         check(ask(questions(folder), TF_ENABLE_ONEDNN_OPTS=onednn), bundle)
 
 
+def test_groups_whose_norms_were_to_stay_answer_too(ask, tmp_path):
+    bundle = build("legacy ResNeXt")
+    folder = export(bundle, tmp_path / "served", fold=False)
+    check(ask(questions(folder), TF_ENABLE_ONEDNN_OPTS="0"), bundle)
+
+
 def stock_resnext():
     """Figure 3 (c) of arXiv:1611.05431 in Keras' own layers, with this package's names."""
 
