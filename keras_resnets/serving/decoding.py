@@ -42,7 +42,10 @@ def _area(data):
         return number(6, tf.uint16) * number(8, tf.uint16)
 
     def bmp():
-        return abs(number(18) * number(22))  # the height is below zero where rows go down
+        # TensorFlow takes the numbers of a palette's colours for grey.
+        colours = tf.debugging.Assert(number(28, tf.uint16) >= 24, ["a palette"])
+        with tf.control_dependencies([colours]):
+            return abs(number(18) * number(22))  # the height is below zero where rows go down
 
     def webp():
         return (number(26, tf.uint16) % 2**14) * (number(28, tf.uint16) % 2**14)

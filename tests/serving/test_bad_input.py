@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnets import Bundle, Predictor, create, export, preprocess, preset_of
+from keras_resnets import Bundle, Predictor, create, export, preset_of
 from keras_resnets.images.labels import numbered
+from keras_resnets.images.preprocessing import fit
+from keras_resnets.inspection import network_input
 
 from ..conftest import calm
+from .questions import spread
 
 CONTENT = np.random.default_rng(0).integers(0, 255, (40, 48, 3), dtype="uint8")
 GREY = CONTENT[..., :1].repeat(3, axis=-1)
@@ -96,6 +99,8 @@ FILES = {
     "png, two colours": (file("PNG", mode="1"), decoded(file("PNG", mode="1"))),
     "png, animated": (frames("PNG"), CONTENT),
     "bmp": (file("BMP"), CONTENT),
+    "bmp, palette": (file("BMP", mode="P"), decoded(file("BMP", mode="P"))),
+    "bmp, two colours": (file("BMP", mode="1"), decoded(file("BMP", mode="1"))),
     "gif": (file("GIF"), decoded(file("GIF"))),
     "gif, animated": (frames("GIF"), decoded(frames("GIF"))),
     "webp": (file("WEBP", lossless=True), CONTENT),
@@ -123,19 +128,22 @@ FILES = {
 }  # fmt: skip
 
 
-# What an export leaves unanswered: TensorFlow decodes these only in ways that are not safe.
-NOT_SERVED = {"webp, transparent", "webp, animated", "png behind another chunk"}
+# What an export leaves unanswered: TensorFlow decodes these wrongly, or in ways that are not safe.
+NOT_SERVED = {
+    "bmp, palette",
+    "bmp, two colours",
+    "png behind another chunk",
+    "webp, animated",
+    "webp, transparent",
+}
 
 
 @pytest.fixture(scope="module")
 def bundle():
     """A network whose answers are neither alike nor sure."""
     model = calm(create("resnet20", weights=None, classes=3, classifier_activation=None, seed=0))
-    there = np.stack([pixels[:32, :32] for _, pixels in FILES.values() if pixels is not None])
-    logits = np.asarray(model(preprocess(there, model), training=False))
-    kernel, bias = model.get_layer("predictions").get_weights()
-    spread = logits.std(axis=0)
-    model.get_layer("predictions").set_weights([kernel / spread, (bias - logits.mean(axis=0)) / spread])
+    there = [fit(pixels, preset_of(model)) for _, pixels in FILES.values() if pixels is not None]
+    spread(model, network_input(model, np.stack(there), preset_of(model)))
     return Bundle(model, preset_of(model), numbered(["ant", "bee", "cat"]))
 
 
