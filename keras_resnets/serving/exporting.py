@@ -92,7 +92,9 @@ def export(
     path = Path(path)
     place = _version(path, version) if format == "saved_model" else path
     if place.exists():
-        raise FileExistsError(f"{place} exists; choose another, or remove it")
+        raise FileExistsError(
+            f"{place} exists; choose another {'version' if format == 'saved_model' else 'name'} or remove it"
+        )
     weights = 4 * bundle.model.count_params()
     check_room(place.parent, weights * (4 if precision == "int8" else 2), "the export")
     examples, calibration = read_examples(pictures, bundle, least=4 if precision == "int8" else 1), None
@@ -104,10 +106,10 @@ def export(
     with _written_whole(place) as folder:
         module = formats.module_of(format)
         module.write(served, folder, precision, calibration)
-        asked = examples.fitted if format == "saved_model" else examples.whole
-        answers = module.answers(folder, examples.files, asked)
+        # A SavedModel fits files itself; the others take pictures in whole grey levels.
+        seen = examples.fitted if format == "saved_model" else examples.whole
         limit = TOLERANCES[precision] if tolerance is None else tolerance
-        found = _judged(answers, expected(bundle, asked), limit, place)
+        found = _judged(module.answers(folder, examples), expected(bundle, seen), limit, place)
         told = {"format": format, "precision": precision, "folded": fold, "tolerance": limit}
         described = served.described | {"export": told | found._asdict()}
         (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

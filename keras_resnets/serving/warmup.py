@@ -9,25 +9,21 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from .comparing import Examples
+
 PLACE = Path("assets.extra") / "tf_serving_warmup_requests"
 Request = tuple[str, dict[str, np.ndarray]]
 
 
-def requests(files: list[bytes], pictures: np.ndarray) -> list[Request]:
-    """One alone and a few together for each signature: the shapes that a server meets first.
-
-    Args:
-        files: The bytes of pictures.
-        pictures: Values in 0..255, (N, H, W, 3).
-    """
-    images = np.rint(pictures[:1]).clip(0, 255).astype("uint8")
-    shortest = [min(files, key=len)]
+def requests(examples: Examples) -> list[Request]:
+    """One alone and a few together for each signature: the shapes that a server meets first."""
+    shortest = np.array([min(examples.files, key=len)], object)
     return [
         (name, {key: np.repeat(value, count, axis=0)})
         for name, key, value in (
-            ("serving_default", "images", images),
-            ("image_bytes", "image_bytes", np.array(shortest, object)),
-            ("features", "image_bytes", np.array(shortest, object)),
+            ("serving_default", "images", examples.whole[:1]),
+            ("image_bytes", "image_bytes", shortest),
+            ("features", "image_bytes", shortest),
         )
         for count in (1, 4)
     ]

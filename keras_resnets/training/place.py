@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ..disk import check_room
 from ..models import origin_of
 from ..progress import say
 from .loop import size_of
@@ -91,22 +92,12 @@ class Place:
                 say(f"going on with another {', '.join(changes)} than the training began with")
         elif self.resume:
             say(f"nothing to go on with in {self.folder}: this training begins")
+        copies = 3 if recipe.unfrozen else 1  # the result, and a checkpoint that is written beside the last
+        check_room(self.out.parent, copies * size_of(model, recipe), "checkpoints and the result")
         self.folder.mkdir(parents=True, exist_ok=True)
-        copies = 2 * size_of(model, recipe) if recipe.unfrozen else 0  # the next is written beside the last
-        needed, free = copies + size_of(model, recipe), shutil.disk_usage(self.folder).free
-        if free < needed:
-            self._remove_empty()
-            raise OSError(
-                f"{self.out.parent} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} are needed for "
-                "checkpoints and the result; make room, or write elsewhere"
-            )
         beside = file.with_suffix(".partial")
         beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
         beside.replace(file)
-
-    def _remove_empty(self) -> None:
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
 
     def end(self) -> None:
         shutil.rmtree(self.folder)

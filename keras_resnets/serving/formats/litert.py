@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...engines.litert import converted, opened
-from ..comparing import in_eights
+from ..comparing import Examples, in_eights
 from ..served import Served
 
 _FILE = "model.tflite"
@@ -21,5 +21,5 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
         archive.writestr("bundle.json", json.dumps(served.described, indent=2))
 
 
-def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return in_eights(opened(folder / _FILE), asked)
+def answers(folder: Path, examples: Examples) -> np.ndarray:
+    return in_eights(opened(folder / _FILE), examples.whole)

@@ -9,7 +9,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from ...engines.onnxruntime import converted, opened
-from ..comparing import in_eights
+from ..comparing import Examples, in_eights
 from ..served import Served
 
 _FILE = "model.onnx"
@@ -28,8 +28,8 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
     onnx.save(model, folder / _FILE)
 
 
-def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return in_eights(opened(folder / _FILE), asked)
+def answers(folder: Path, examples: Examples) -> np.ndarray:
+    return in_eights(opened(folder / _FILE), examples.whole)
 
 
 def _quantized(model: onnx.ModelProto, folder: Path, calibration: np.ndarray) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 
 from ...engines.openvino import converted, opened
-from ..comparing import in_eights
+from ..comparing import Examples, in_eights
 from ..served import Served
 
 _FILE = "model.xml"
@@ -22,5 +22,5 @@ def write(served: Served, folder: Path, precision: str, calibration: np.ndarray 
     openvino.save_model(model, folder / _FILE, compress_to_fp16=precision == "float16")
 
 
-def answers(folder: Path, files: list[bytes], asked: np.ndarray) -> np.ndarray:
-    return in_eights(opened(folder / _FILE), asked)
+def answers(folder: Path, examples: Examples) -> np.ndarray:
+    return in_eights(opened(folder / _FILE), examples.whole)

@@ -11,9 +11,7 @@ from .contents import WeightsError
 RATIO, SLACK = 20, 100 << 20  # no weights shrink this much; a small file of zeros may
 MEMORY = 200 << 20  # beyond what grows with the file's size
 HEADER = 8 << 20  # a deep network's names take a fiftieth of it; parsed JSON takes twenty times its text
-DEPTH = (
-    100  # of JSON: Python's parser recurses, past the end of the stack where a deep network raised its limit
-)
+DEPTH = 100  # of JSON: the parser recurses, past the end of the stack where a deep network raised its limit
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
