@@ -34,7 +34,7 @@ class Bundle:
 
     Raises:
         ValueError: The model has no classifier, takes no pictures of 3 channels, or has another number of
-            outputs than there are labels.
+            outputs than there are labels; a label has several lines.
 
     Example:
 
@@ -60,6 +60,8 @@ class Bundle:
             raise ValueError(
                 f"{self.model.name!r} has {outputs} outputs. Received: {len(self.labels)} labels"
             )
+        if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
+            raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
 
     @classmethod
     def of(cls, model_or_bundle) -> "Bundle":
@@ -106,8 +108,6 @@ class Bundle:
         """
         path = Path(path)
         check_can_be_saved(self.model, path)
-        if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
-            raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
         described = self.described() | {"options": _plain(models.origin_of(self.model).options)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:

@@ -170,6 +170,8 @@ def test_export_writes_the_next_version(run, pets, tmp_path):
     assert status == 0 and out == f"written: {tmp_path}/served/2\n"
     status, _, err = run("export", pets, tmp_path / "served", "--version", 2)
     assert status == 2 and f"{tmp_path}/served/2 exists" in err
+    status, _, err = run("export", "no network", tmp_path / "served", "--format", "pb")
+    assert status == 2 and "format must be one of" in err  # before the network is looked for
     beside = ["README.md", "batching_parameters.txt", "models.config"]
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2", *beside]
 

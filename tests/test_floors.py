@@ -86,6 +86,7 @@ def test_tensorflow_stays_in_its_rooms():
         "serving/decoding.py",
         "serving/fitting.py",
         "serving/formats/saved_model.py",
+        "serving/gif.py",
         "serving/signatures.py",
         "serving/warmup.py",
         "weights/formats/checkpoints.py",

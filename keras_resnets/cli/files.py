@@ -27,8 +27,9 @@ def export(model, out, **options):
     Status 1: it does not answer as the model does, and was not kept.
     """
     import_quietly()
-    from ..serving import ExportError, export
+    from ..serving import ExportError, check, export
 
+    check(out, **options)  # a large network takes a while to be there
     try:
         click.echo(f"written: {export(model_named(model), out, **options)}")
     except ExportError as error:

@@ -14,18 +14,24 @@ from ..images import PHOTOS
 from ..images.preprocessing import fit
 from ..images.reading import ImageError, find_images, read_image
 from ..inspection import gives_logits, input_size, network_input
+from ..predictor import Parity, compare
+from ..weights.loading import HEAD
+from .served import LONGEST
 
-MANY = 128  # more pictures than these are not looked at
+MANY = 400  # more pictures than these are not looked at
+Answers = dict[str, dict[str, np.ndarray]]  # by signature, then by the name of an output
 
 
 class Examples(NamedTuple):
     """Pictures to try an export on.
 
     Attributes:
+        names: Where they came from.
         files: Their bytes.
         fitted: Resized and cut for the network: float32 (N, H, W, 3), RGB, values in 0..255.
     """
 
+    names: list[str]
     files: list[bytes]
     fitted: np.ndarray
 
@@ -36,7 +42,7 @@ class Examples(NamedTuple):
 
     def halves(self) -> tuple["Examples", "Examples"]:
         """Every other picture."""
-        return tuple(Examples(self.files[part::2], self.fitted[part::2]) for part in (0, 1))
+        return tuple(Examples(*(values[part::2] for values in self)) for part in (0, 1))
 
 
 def read_examples(pictures: str | os.PathLike | Sequence | None, bundle: Bundle, least: int = 1) -> Examples:
@@ -51,20 +57,24 @@ def read_examples(pictures: str | os.PathLike | Sequence | None, bundle: Bundle,
     """
     if pictures is None or isinstance(pictures, (str, os.PathLike)):
         pictures = list(find_images([pictures or PHOTOS]))
-    size, files, fitted = input_size(bundle.model, bundle.preset), [], []
-    for source in pictures[:: -(-len(pictures) // MANY) or 1]:
+    size, read = input_size(bundle.model, bundle.preset), []
+    for place in np.linspace(0, len(pictures) - 1, min(MANY, len(pictures))).astype(int):
+        source = pictures[place]
         try:
             content = source if isinstance(source, bytes) else Path(source).read_bytes()
-            fitted.append(fit(read_image(content), bundle.preset, size))
-            files.append(content)
+            name = f"bytes {place}" if source is content else os.fspath(source)
+            pixels = read_image(content)
+            if max(pixels.shape) <= LONGEST:
+                read.append((name, content, fit(pixels, bundle.preset, size)))
         except (ImageError, OSError):
             continue
-    if len(files) < least:
+    if len(read) < least:
         raise ValueError(
-            f"{len(files)} of {len(pictures)} pictures can be read, and at least {least} are needed; "
+            f"{len(read)} of {len(pictures)} pictures can be read, and at least {least} are needed; "
             "give a folder of pictures, or a list of their paths"
         )
-    return Examples(files, np.stack(fitted))
+    names, files, fitted = zip(*read, strict=True)
+    return Examples(list(names), list(files), np.stack(fitted))
 
 
 def expected(bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
@@ -72,8 +82,7 @@ def expected(bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
     model = computing_in(bundle.model, "float32")
 
     def run(some):
-        outputs = model(network_input(model, some, bundle.preset), training=False)
-        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs) if gives_logits(model) else outputs)
+        return _probabilities(model, model(network_input(model, some, bundle.preset), training=False))
 
     return in_eights(run, pictures)
 
@@ -81,3 +90,25 @@ def expected(bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
 def in_eights(run: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray) -> np.ndarray:
     """What a function says of pictures, a few at a time."""
     return np.concatenate([run(some) for some in np.array_split(pictures, -(-len(pictures) // 8))])
+
+
+def compared(answers: Answers, bundle: Bundle, truth: np.ndarray) -> tuple[Parity, np.ndarray]:
+    """How an export's answers compare with the model's, at the worst of its signatures; and (N,) of what all
+    of them could read. Features are compared by what the model's classifier makes of them."""
+    read = np.ones(len(truth), bool)
+    for outputs in answers.values():
+        read &= outputs.get("valid", True)
+    if not read.any():
+        return Parity(0, 0, 0.0), read
+    classifier = computing_in(bundle.model, "float32").get_layer(HEAD)
+    found = []
+    for outputs in answers.values():
+        if "features" in outputs:
+            outputs = {"probabilities": _probabilities(bundle.model, classifier(outputs["features"]))}
+        found.append(compare(outputs["probabilities"][read], truth[read]))
+    images, same, differences = zip(*found, strict=True)
+    return Parity(images[0], min(same), max(differences)), read
+
+
+def _probabilities(model: keras.Model, outputs) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.softmax(outputs) if gives_logits(model) else outputs)

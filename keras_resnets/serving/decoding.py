@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ..images.reading import MAX_PIXELS
+from .gif import first_frame
 
 
 def pixels(data):
@@ -10,11 +11,13 @@ def pixels(data):
 
     JPEG by its own op: the general one's faster transform is not exact, Pillow's is. The general one is
     always asked for three channels: it refuses WebP with transparency or animation then, and left to choose
-    it writes beyond its memory (TensorFlow 2.21). Servers before 2.19 or so read no WebP at all.
+    it writes beyond its memory (TensorFlow 2.21). Of a GIF it gets the first frame alone. TensorFlow 2.18
+    reads no WebP at all.
     """
     few = tf.debugging.Assert(_area(data) <= MAX_PIXELS, [f"more than {MAX_PIXELS:,} pixels"])
     with tf.control_dependencies([few]):  # before decoding: a few bytes can ask for gigabytes
         data = tf.identity(data)
+    data = tf.cond(tf.strings.substr(data, 0, 4) == b"GIF8", lambda: first_frame(data), lambda: data)
     return tf.cond(
         tf.io.is_jpeg(data),
         lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),

@@ -1,7 +1,8 @@
 """A model to files that others run: written beside their place, run, compared, and only then renamed."""
 
 import contextlib
-import json
+import errno
+import numbers
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,10 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..disk import check_room
-from ..predictor import Parity, compare
+from ..predictor import Parity
 from ..progress import say
 from . import beside, formats
-from .comparing import expected, read_examples
+from .comparing import compared, expected, read_examples
 from .served import Served
 
 # What a probability may differ by. float32: the order of additions; others: their digits.
@@ -60,7 +61,8 @@ def export(
             and ``"int8"``.
         fold: Whether batch norms go into the convolutions: fewer operations, the same function.
         pictures: Files to compare on, as a folder, paths or bytes; None is four photographs of this package.
-            For ``"int8"`` a few hundred like those to come: half of them set the ranges of its numbers.
+            At most 400 are looked at, evenly from all. For ``"int8"`` a few hundred like those to come: half
+            of them set the ranges of its numbers.
         tolerance: What a probability may differ by; None is the precision's own (`TOLERANCES`).
 
     Returns:
@@ -80,42 +82,60 @@ def export(
     >>> export(ResNet18(weights=None, classes=3, input_shape=(64, 64, 3)), tempfile.mkdtemp()).name
     '1'
     """
+    place = check(path, version, format=format, precision=precision, pictures=pictures, tolerance=tolerance)
+    bundle = Bundle.of(model_or_bundle)
+    weights = 4 * bundle.model.count_params()
+    check_room(place.parent, weights * (4 if precision == "int8" else 2), "the export")
+    examples = ranges = read_examples(pictures, bundle, least=4 if precision == "int8" else 1)
+    if precision == "int8":
+        examples, ranges = examples.halves()
+    served = Served.of(bundle, precision, fold)
+
+    with _written_whole(place) as folder:
+        module = formats.module_of(format)
+        module.write(served, folder, precision, ranges)
+        # A SavedModel fits files itself; the others take pictures in whole grey levels.
+        truth = expected(bundle, examples.fitted if format == "saved_model" else examples.whole)
+        found, read = compared(module.answers(folder, examples), bundle, truth)
+        limit = TOLERANCES[precision] if tolerance is None else tolerance
+        _say(found, limit, [examples.names[number] for number in np.flatnonzero(~read)], place)
+        told = {"format": format, "precision": precision, "folded": served.folded, "tolerance": limit}
+        served.described["export"] = told | found._asdict()
+        (folder / "bundle.json").write_text(f"{served.description}\n", encoding="utf-8")
+        (folder / "labels.txt").write_text(f"{served.labels}\n", encoding="utf-8")
+        if format == "saved_model":
+            beside.write(place.parent)
+    return place
+
+
+def check(
+    path: str | os.PathLike,
+    version: int | None = None,
+    *,
+    format: str = "saved_model",
+    precision: str = "float32",
+    pictures: str | os.PathLike | Sequence | None = None,
+    tolerance: float | None = None,
+    **_,
+) -> Path:
+    """Refuse what `export` cannot do whatever the model; the folder that it would write."""
     formats.check(format, precision)
-    if version is not None and (format != "saved_model" or not isinstance(version, int) or version < 0):
+    path, numbered = Path(path), format == "saved_model"
+    whole = isinstance(version, int) and not isinstance(version, bool) and version >= 0
+    if version is not None and not (whole and numbered):
         raise ValueError(
             "version must be a whole number of at least 0, and goes with a SavedModel. "
             f"Received: version={version!r}, format={format!r}"
         )
     if precision == "int8" and pictures is None:
         raise ValueError("precision='int8' needs pictures: a few hundred like those that it is to answer")
-    bundle = Bundle.of(model_or_bundle)
-    path = Path(path)
-    place = _version(path, version) if format == "saved_model" else path
+    if tolerance is not None and not isinstance(tolerance, numbers.Real):
+        raise ValueError(f"tolerance must be a number. Received: tolerance={tolerance!r}")
+    place = _version(path, version) if numbered else path
     if place.exists():
         raise FileExistsError(
-            f"{place} exists; choose another {'version' if format == 'saved_model' else 'name'} or remove it"
+            f"{place} exists; choose another {'version' if numbered else 'name'} or remove it"
         )
-    weights = 4 * bundle.model.count_params()
-    check_room(place.parent, weights * (4 if precision == "int8" else 2), "the export")
-    examples, calibration = read_examples(pictures, bundle, least=4 if precision == "int8" else 1), None
-    if precision == "int8":
-        examples, others = examples.halves()
-        calibration = others.whole
-    served = Served.of(bundle, precision, fold)
-
-    with _written_whole(place) as folder:
-        module = formats.module_of(format)
-        module.write(served, folder, precision, calibration)
-        # A SavedModel fits files itself; the others take pictures in whole grey levels.
-        seen = examples.fitted if format == "saved_model" else examples.whole
-        limit = TOLERANCES[precision] if tolerance is None else tolerance
-        found = _judged(module.answers(folder, examples), expected(bundle, seen), limit, place)
-        told = {"format": format, "precision": precision, "folded": fold, "tolerance": limit}
-        described = served.described | {"export": told | found._asdict()}
-        (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in served.classes), encoding="utf-8")
-        if format == "saved_model":
-            beside.write(path)
     return place
 
 
@@ -129,7 +149,12 @@ def _written_whole(place: Path) -> Iterator[Path]:
             folder = Path(temporary) / place.name
             folder.mkdir()
             yield folder
-            folder.replace(place)
+            try:
+                folder.replace(place)
+            except OSError as error:  # whoever renames first has the name
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise FileExistsError(f"another export has written {place}; export again") from error
     finally:
         with contextlib.suppress(OSError):  # those that are not empty stay
             for folder in new:
@@ -138,23 +163,24 @@ def _written_whole(place: Path) -> Iterator[Path]:
 
 def _version(path: Path, version: int | None) -> Path:
     """The folder of a SavedModel's version; by default the next free one."""
-    taken = [int(child.name) for child in path.glob("*") if child.name.isdigit()]
+    taken = [int(child.name) for child in path.glob("*") if child.name.isdecimal()]
     return path / str(max(taken, default=0) + 1 if version is None else version)
 
 
-def _judged(answers: np.ndarray, expected: np.ndarray, limit: float, place: Path) -> Parity:
-    """Say how two runs of a model compare, or refuse the second."""
-    read = answers.any(axis=1)  # what an export cannot decode has zeros
-    if not read.any():
-        raise ExportError(f"{place}: none of the {len(answers)} pictures was answered; nothing is left of it")
-    found = compare(answers[read], expected[read])
+def _say(found: Parity, limit: float, unread: list[str], place: Path) -> None:
+    """How an export compares with its model; or refuse it.
+
+    Args:
+        unread: Pictures that it could not decode.
+    """
+    if not found.images:
+        raise ExportError(f"{place}: none of the {len(unread)} pictures was answered; nothing is left of it")
     said = (
         f"{place}: the model's best answer for {found.same_top1} of {found.images} pictures, "
         f"probabilities differ by at most {found.largest_difference:.1e} ({limit:g} is allowed)"
     )
     if not found.largest_difference <= limit:
         raise ExportError(f"{said}; nothing is left of it. See precision=, tolerance= and pictures=")
-    if unread := len(answers) - found.images:
-        said += f"; {unread} more are in a format that it does not read"
+    if unread:
+        said += f"; {len(unread)} more it cannot decode: {', '.join(unread[:5])}"
     say(said)
-    return found

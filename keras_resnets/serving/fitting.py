@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from ..images.preprocessing import before_crop, resized
 from ..images.presets import Preset
+from .served import LONGEST
 
 Size = tuple[int, int]
-LONGEST = 20_000  # pixels of a side: a matrix as wide as a request asks for would take all memory
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # the same curves as Pillow's
 
 
@@ -19,7 +19,7 @@ def fit(images, preset: Preset, size: Size):
     old, new, corner = _geometry(images, preset, size)
     # The op under tf.image.resize, which can begin at the crop: only what is kept is computed.
     return tf.raw_ops.ScaleAndTranslate(
-        images=tf.cast(images, tf.float32),
+        images=images,
         size=size,
         scale=tf.cast(new / old, tf.float32),
         translation=-tf.cast(corner, tf.float32),

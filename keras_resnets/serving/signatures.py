@@ -28,7 +28,7 @@ class Signatures(tf.Module):
         # stored a second time beside these.
         whole = keras.Model(model.input, [before_classifier(model), model.output])
         self._whole = lambda images: whole(normalise(images, preset, "channels_last"), training=False)
-        self.network = [variable.value for variable in model.variables]
+        self.weights = [variable.value for variable in model.variables]
 
     def functions(self) -> dict:
         """By the names under which a client asks for them."""

@@ -78,6 +78,19 @@ def frames(format, **options):
     return file(format, save_all=True, append_images=others, duration=50, **options)
 
 
+def gif(*, screen=None, frame=None, later=None, transparent=False, **options):
+    """A GIF of two frames, of which the sizes are changed to what Pillow would not write."""
+    if transparent:
+        options["transparency"] = 0
+    content = frames("GIF", **options)
+    first = content.index(b"\x2c\0\0\0\0")
+    second = content.index(b"\x2c\0\0\0\0", first + 1)
+    for place, size in ((6, screen), (first + 5, frame), (second + 5, later)):
+        if size:
+            content = patched(content, place, "<2H", *size)
+    return content
+
+
 JPEG = file("JPEG", quality=95)
 CMYK = file("JPEG", mode="CMYK", quality=95)
 ALPHA = np.dstack([CONTENT, np.arange(48, dtype="uint8").repeat(40).reshape(48, 40).T])
@@ -103,6 +116,11 @@ FILES = {
     "bmp, two colours": (file("BMP", mode="1"), decoded(file("BMP", mode="1"))),
     "gif": (file("GIF"), decoded(file("GIF"))),
     "gif, animated": (frames("GIF"), decoded(frames("GIF"))),
+    "gif, interlaced": (file("GIF", interlace=1), decoded(file("GIF"))),
+    "gif with a comment": (file("GIF", comment=b"x" * 700), decoded(file("GIF"))),
+    "gif, transparent": (gif(transparent=True), decoded(gif(transparent=True))),
+    "gif, a frame within the picture": (gif(screen=(60, 50)), decoded(gif(screen=(60, 50)))),
+    "gif, a later frame of 30,000 x 30,000": (gif(later=(30_000, 30_000)), decoded(gif())),
     "webp": (file("WEBP", lossless=True), CONTENT),
     "webp, transparent": (file("WEBP", np.dstack([CONTENT, 128 + ALPHA[..., 3] // 2]), lossless=True), CONTENT),
     "webp, lossy": (file("WEBP", quality=95), decoded(file("WEBP", quality=95))),
@@ -120,6 +138,8 @@ FILES = {
     "png, 30,000 x 30,000": (enormous(), None),
     "jpeg that says 30,000 x 30,000": (patched(JPEG, JPEG.index(b"\xff\xc0") + 5, ">2H", 30_000, 30_000), None),
     "gif that says 30,000 x 30,000": (patched(file("GIF"), 6, "<2H", 30_000, 30_000), None),
+    "gif whose frame says 30,000 x 30,000": (gif(frame=(30_000, 30_000)), None),
+    "gif without a frame": (file("GIF")[:13] + b";", None),
     "bmp that says 30,000 x 30,000": (patched(file("BMP"), 18, "<2i", 30_000, 30_000), None),
     "bmp that says 30,000 x -30,000": (patched(file("BMP"), 18, "<2i", 30_000, -30_000), None),
     "webp that says 16,383 x 16,383": (patched(file("WEBP"), 26, "<2H", 16_383, 16_383), None),
@@ -132,6 +152,8 @@ FILES = {
 NOT_SERVED = {
     "bmp, palette",
     "bmp, two colours",
+    "gif, a frame within the picture",
+    "gif, transparent",
     "png behind another chunk",
     "webp, animated",
     "webp, transparent",

@@ -69,6 +69,7 @@ def test_the_grpc_client(pets):
             assert request.model_spec.name == "pets"
             function = served.signatures[request.model_spec.signature_name]
             inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+            assert len(inputs["image_bytes"]) <= 32  # what the example of a server's settings takes
             response = predict_pb2.PredictResponse()
             for name, value in function(**inputs).items():
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
@@ -79,7 +80,7 @@ def test_the_grpc_client(pets):
     port = server.add_insecure_port("localhost:0")
     server.start()
     try:
-        assert run("grpc_client.py", f"localhost:{port}", "pets", *files) == said
+        assert run("grpc_client.py", f"localhost:{port}", "pets", *(12 * files)) == 12 * said
     finally:
         server.stop(None)
 
@@ -96,6 +97,7 @@ def rest(pets):
             assert self.path == "/v1/models/pets:predict"
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             files = [base64.b64decode(instance["b64"], validate=True) for instance in body["instances"]]
+            assert len(files) <= 32
             answer = served.signatures[body["signature_name"]](image_bytes=tf.constant(files))
             columns = {name: value.numpy() for name, value in answer.items()}
             rows = [
@@ -116,7 +118,7 @@ def rest(pets):
 
 def test_the_rest_client(pets, rest):
     _, _, files, said = pets
-    assert run("rest_client.py", f"http://localhost:{rest}/v1/models/pets", *files) == said
+    assert run("rest_client.py", f"http://localhost:{rest}/v1/models/pets", *(12 * files)) == 12 * said
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

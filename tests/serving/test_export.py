@@ -13,8 +13,8 @@ from keras_resnets.images import PHOTOS
 from keras_resnets.images.labels import numbered
 from keras_resnets.inspection import network_input
 from keras_resnets.serving import ExportError, formats
+from keras_resnets.serving.comparing import compared, read_examples
 from keras_resnets.serving.comparing import expected as models_own
-from keras_resnets.serving.comparing import read_examples
 from keras_resnets.serving.exporting import TOLERANCES
 
 from ..conftest import calm, tiny, write_picture
@@ -59,11 +59,13 @@ def test_a_format_answers_as_the_model_does_and_says_how_nearly(format, precisio
     files = [path.read_bytes() for path in sorted(pictures.iterdir())]
     module = formats.module_of(format)
     [(_, expected)] = Predictor(small, engine="keras").scores(files)
-    answers = module.answers(place, read_examples(files, small))
-    assert answers.dtype == "float32" and answers.shape == (8, 3)
+    found = module.answers(place, read_examples(files, small))
+    assert len(found) == (3 if format == "saved_model" else 1)
     assert np.ptp(expected, axis=0).min() > 0.1
     rounding = 2e-2  # to whole grey levels, which a SavedModel need not do
-    np.testing.assert_allclose(answers, expected, atol=TOLERANCES[precision] + rounding)
+    for answers in (outputs["probabilities"] for name, outputs in found.items() if name != "features"):
+        assert answers.dtype == "float32" and answers.shape == (8, 3)
+        np.testing.assert_allclose(answers, expected, atol=TOLERANCES[precision] + rounding)
 
 
 def test_labels_and_preset_are_in_the_file(small, tmp_path):
@@ -94,6 +96,31 @@ def test_maxima_over_zeros_survive_a_user_s_own_runtime(tmp_path):
     np.testing.assert_allclose(answers, models_own(bundle, images), atol=1e-4)
 
 
+@pytest.mark.parametrize("signature", ["image_bytes", "features", "serving_default"])
+def test_every_signature_is_compared(signature, small, pictures, tmp_path, monkeypatch):
+    examples = read_examples(pictures, small)
+    module = formats.module_of("saved_model")
+    answers = module.answers(export(small, tmp_path / "out", pictures=pictures), examples)
+    truth = models_own(small, examples.fitted)
+    assert compared(answers, small, truth)[0].largest_difference < 1e-5
+    name = "features" if signature == "features" else "probabilities"
+    answers[signature][name] = answers[signature][name][::-1]
+    assert compared(answers, small, truth)[0].largest_difference > 0.1
+
+
+def test_what_an_export_cannot_decode_is_named(small, pictures, tmp_path, capsys):
+    from PIL import Image
+
+    files = [write_picture(tmp_path / "fine.png"), tmp_path / "palette.bmp"]
+    with Image.open(files[0]) as image:
+        image.convert("P").save(files[1])
+    place = export(small, tmp_path / "out", pictures=files)
+    assert json.loads((place / "bundle.json").read_text())["export"]["images"] == 1
+    assert f"1 more it cannot decode: {files[1]}" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(ExportError, match="none of the 1 pictures was answered"):
+        export(small, tmp_path / "out", pictures=files[1:])
+
+
 @pytest.mark.parametrize("format", formats.FORMATS)
 def test_what_differs_too_much_is_not_kept(format, small, tmp_path):
     with pytest.raises(ExportError, match="nothing is left"):
@@ -110,7 +137,7 @@ def test_batch_norms_are_folded_unless_they_are_to_stay(small, tmp_path):
         import tensorflow as tf
 
         found = tf.saved_model.load(str(place))
-        return len(found.network)
+        return len(found.weights)
 
     folded, whole = (export(small, tmp_path / "out", fold=fold) for fold in (True, False))
     assert folded.name == "1" and whole.name == "2"
@@ -141,9 +168,30 @@ def test_versions_are_numbered(tmp_path):
     assert export(model, tmp_path).name == "8"
     with pytest.raises(FileExistsError, match="7 exists; choose another version"):
         export(model, tmp_path, version=7)
-    for version in (-1, "one"):
+    (tmp_path / "9²").mkdir()
+    assert export(model, tmp_path).name == "9"
+    for version in (-1, "one", True):
         with pytest.raises(ValueError, match=f"Received: version={version!r}"):
             export(model, tmp_path, version=version)
+
+
+def test_of_two_exports_at_once_one_has_the_number(small, tmp_path, monkeypatch):
+    from keras_resnets.serving import exporting
+
+    def meanwhile(*_):
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "saved_model.pb").write_text("another's")
+
+    monkeypatch.setattr(exporting.beside, "write", meanwhile)
+    with pytest.raises(FileExistsError, match="another export has written .*1; export again"):
+        export(small, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["1", "saved_model.pb"]
+
+
+def test_groups_are_always_folded(tmp_path):
+    model = create("resnext50", weights=None, classes=3, input_shape=(32, 32, 3))
+    place = export(bundle_of(model), tmp_path, fold=False)
+    assert json.loads((place / "bundle.json").read_text())["export"]["folded"] is True
 
 
 def test_what_cannot_be_is_said_before_work_starts(small, tmp_path, monkeypatch):
@@ -155,6 +203,7 @@ def test_what_cannot_be_is_said_before_work_starts(small, tmp_path, monkeypatch)
         (ValueError, "precision of the format onnx must be one of float32, flo", {"format": "onnx", "precision": "bfloat16"}),
         (ValueError, "goes with a SavedModel", {"format": "onnx", "version": 3}),
         (ValueError, "needs pictures", {"format": "litert", "precision": "int8"}),
+        (ValueError, "tolerance must be a number", {"tolerance": "small"}),
         (ValueError, "0 of 2 pictures can be read", {"pictures": [b"", b"no picture"]}),
         (ValueError, "3 of 3 pictures can be read, and at least 4", {"format": "litert", "precision": "int8", "pictures": sorted(PHOTOS.glob("*.jpg"))[:3]}),
         (FileNotFoundError, "no picture in this folder", {"pictures": tmp_path}),

@@ -1,25 +1,22 @@
 """LiteRT, with labels and preset behind the model: the file is a zip archive, too, as with its metadata."""
 
-import json
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from ...engines.litert import converted, opened
-from ..comparing import Examples, in_eights
+from ..comparing import Answers, Examples, in_eights
 from ..served import Served
 
 _FILE = "model.tflite"
 
 
-def write(served: Served, folder: Path, precision: str, calibration: np.ndarray | None) -> None:
+def write(served: Served, folder: Path, precision: str, examples: Examples) -> None:
     network, path = served.answering(), folder / _FILE
-    path.write_bytes(converted(network, network.input_shape, precision, calibration))
+    path.write_bytes(converted(network, network.input_shape, precision, examples.whole))
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", "".join(f"{name}\n" for name in served.classes))
-        archive.writestr("bundle.json", json.dumps(served.described, indent=2))
+        archive.writestr("labels.txt", f"{served.labels}\n")
+        archive.writestr("bundle.json", served.description)
 
 
-def answers(folder: Path, examples: Examples) -> np.ndarray:
-    return in_eights(opened(folder / _FILE), examples.whole)
+def answers(folder: Path, examples: Examples) -> Answers:
+    return {"images": {"probabilities": in_eights(opened(folder / _FILE), examples.whole)}}

@@ -1,6 +1,5 @@
 """ONNX, with labels and preset among the file's properties."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +8,25 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from ...engines.onnxruntime import converted, opened
-from ..comparing import Examples, in_eights
+from ..comparing import Answers, Examples, in_eights
 from ..served import Served
 
 _FILE = "model.onnx"
 
 
-def write(served: Served, folder: Path, precision: str, calibration: np.ndarray | None) -> None:
+def write(served: Served, folder: Path, precision: str, examples: Examples) -> None:
     network = served.answering()
     model = converted(network, network.input_shape)
     if precision == "float16":
         model = convert_float_to_float16(model, keep_io_types=True)
     if precision == "int8":
-        model = _quantized(model, folder, calibration)
-    onnx.helper.set_model_props(
-        model, {"labels": "\n".join(served.classes), "bundle": json.dumps(served.described)}
-    )
+        model = _quantized(model, folder, examples.whole)
+    onnx.helper.set_model_props(model, {"labels": served.labels, "bundle": served.description})
     onnx.save(model, folder / _FILE)
 
 
-def answers(folder: Path, examples: Examples) -> np.ndarray:
-    return in_eights(opened(folder / _FILE), examples.whole)
+def answers(folder: Path, examples: Examples) -> Answers:
+    return {"images": {"probabilities": in_eights(opened(folder / _FILE), examples.whole)}}
 
 
 def _quantized(model: onnx.ModelProto, folder: Path, calibration: np.ndarray) -> onnx.ModelProto:
