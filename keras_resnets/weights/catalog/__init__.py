@@ -3,7 +3,7 @@
 from . import akamaster, bit, keras, own, timm, torchvision
 from .rows import PublishedFile, Weight
 
-__all__ = ["WEIGHTS", "PublishedFile", "Weight", "default_weight"]
+__all__ = ["MEASURED", "WEIGHTS", "PublishedFile", "Weight", "default_weight"]
 
 # An architecture's first row is its default: Keras' own, else torchvision's first, else timm's default, else
 # what comes with this package.
@@ -11,6 +11,14 @@ WEIGHTS: dict[str, Weight] = {
     weight.name: weight
     for publisher in (keras, torchvision, timm, bit, own, akamaster)
     for weight in publisher.WEIGHTS
+}
+
+# What was reached here with the weights themselves, top-1, where they could be had.
+MEASURED: dict[str, str] = {
+    "resnet50.keras_in1k": "93 of 100 pictures of ImageNet",
+    "resnet20.own_cifar10": "91.82 % of 10,000",
+    "resnet20.own_fashion_mnist": "93.43 % of 10,000",
+    "resnet20.akamaster_cifar10": "91.73 % of 10,000",
 }
 
 
