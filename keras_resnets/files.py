@@ -31,6 +31,15 @@ class Inspection:
         sha256: Of the file; None for a folder.
         identity: Publisher, architecture, classes, channels, dtypes, missing and extra layers.
         notes: What in it is no weight, or was chosen among several.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_resnets import ResNet20, inspect_weights, save_weights
+    >>> save_weights(ResNet20(weights=None), path := tempfile.mkdtemp() + "/mine.npz")
+    >>> found = inspect_weights(path)
+    >>> found.format, found.identity.key, found.identity.missing
+    ('numpy .npz', 'resnet20', ())
     """
 
     path: Path
@@ -229,6 +238,18 @@ def convert(
 
     Raises:
         FileExistsError: ``out`` exists.
+        FileNotFoundError: Nothing is at ``path``.
+        WeightsError: The file cannot be read, or fits no network.
+        ValueError: Another ending, dtype or names than `save_weights` has.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_resnets import ResNet18, convert, save_weights
+    >>> folder = tempfile.mkdtemp()
+    >>> save_weights(ResNet18(weights=None), f"{folder}/mine.weights.h5")
+    >>> convert(f"{folder}/mine.weights.h5", f"{folder}/mine.safetensors", "timm").identity.publisher
+    'torchvision or timm names'
     """
     if Path(out).exists():
         raise FileExistsError(f"{out} exists; choose another name or remove it")

@@ -24,6 +24,13 @@ class Prediction(NamedTuple):
         source: What it was read from.
         top: (class id, name, score), best first; empty when there is an error.
         error: Why there is no answer, or None.
+
+    Example:
+
+    >>> from keras_resnets import Predictor, ResNet20
+    >>> [answer] = Predictor(ResNet20(weights=None), batch_size=1).predict([b"no picture"])
+    >>> answer.top, answer.error
+    ((), 'these bytes: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)')
     """
 
     source: object

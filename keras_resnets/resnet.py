@@ -1,4 +1,9 @@
-"""Drop-in for ``keras.applications.resnet``: models, `preprocess_input`, `decode_predictions`."""
+"""Drop-in for ``keras.applications.resnet``: models, `preprocess_input`, `decode_predictions`.
+
+>>> from keras_resnets import resnet
+>>> resnet.ResNet50(weights=None).name
+'resnet50'
+"""
 
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for

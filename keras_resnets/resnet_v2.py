@@ -1,4 +1,9 @@
-"""Drop-in for ``keras.applications.resnet_v2``: models, `preprocess_input`, `decode_predictions`."""
+"""Drop-in for ``keras.applications.resnet_v2``: models, `preprocess_input`, `decode_predictions`.
+
+>>> from keras_resnets import resnet_v2
+>>> resnet_v2.ResNet50V2(weights=None).name
+'resnet50v2'
+"""
 
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for

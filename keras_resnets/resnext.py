@@ -1,4 +1,9 @@
-"""Drop-in for ``keras_applications.resnext``: models, `preprocess_input`, `decode_predictions`."""
+"""Drop-in for ``keras_applications.resnext``: models, `preprocess_input`, `decode_predictions`.
+
+>>> from keras_resnets import resnext
+>>> resnext.ResNeXt50(weights=None).name
+'resnext50'
+"""
 
 from .images.labels import decode_predictions
 from .images.preprocessing import preprocess_input_for

@@ -55,6 +55,18 @@ def verify(
 
     Raises:
         ValueError: No picture, a place that the network does not have, or arrays of another shape.
+
+    Example:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from keras_resnets import ResNet20, save_weights, verify
+    >>> folder, model = tempfile.mkdtemp(), ResNet20(weights=None)
+    >>> save_weights(model, f"{folder}/mine.npz")
+    >>> save_weights(model, f"{folder}/mine.weights.h5")
+    >>> picture = np.zeros((32, 32, 3), "uint8")
+    >>> [row.place for row in verify(f"{folder}/mine.npz", f"{folder}/mine.weights.h5", picture)]
+    ['pixels', 'conv2', 'conv3', 'conv4', 'logits']
     """
     reference = _reference_arrays(Path(against))
     model = from_weights(path, **options, classifier_activation=None)

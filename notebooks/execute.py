@@ -1,4 +1,6 @@
-"""Run every notebook from a clean kernel and store its outputs; ``--check`` runs them and stores nothing.
+"""Run notebooks from a clean kernel and store their outputs; ``--check`` runs them and stores nothing.
+
+    python notebooks/execute.py [--check] [2_transfer_learning.ipynb ...]        # all, where none is named
 
 What a notebook promises it asserts in its own cells, so a run that ends well has kept the promises.
 """
@@ -14,7 +16,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 HERE = Path(__file__).parent
 LARGEST = 1_000_000  # bytes, outputs included
 
-for path in sorted(HERE.glob("*.ipynb")):
+names = [name for name in sys.argv[1:] if name != "--check"]
+for path in [HERE / name for name in names] or sorted(HERE.glob("*.ipynb")):
     print(path.name, flush=True)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()

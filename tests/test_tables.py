@@ -22,7 +22,7 @@ def test_parameters_are_counted_again(row):
 
 def test_every_public_name_works_and_says_what_it_is():
     for name in keras_resnets.__all__:
-        assert getattr(keras_resnets, name).__doc__, name
+        assert ">>> " in getattr(keras_resnets, name).__doc__, name
     assert {row.constructor for row in VARIANTS.values() if row.constructor} <= set(keras_resnets.__all__)
     assert set(keras_resnets.__all__) <= set(dir(keras_resnets))
     with pytest.raises(AttributeError, match="no attribute 'ResNet51'"):

@@ -51,6 +51,8 @@ def _at_least_one(blocks: int) -> int:
 def basic_stack(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `basic_block`, the stride in the first, which projects only where the shape changes.
 
+    Source: He et al., arXiv:1512.03385, table 1 (18 and 34 layers).
+
     Args:
         x: Keras tensor, (N, H, W, C) or (N, C, H, W).
         filters: Channels of every convolution and of the output.
@@ -62,6 +64,9 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilat
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), filters).
+
+    Raises:
+        ValueError: ``blocks`` below 1, or no such ``shortcut``.
 
     Example:
 
@@ -78,6 +83,8 @@ def basic_stack(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilat
 def stack1(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block1` (ResNet v1), the stride in the first.
 
+    Source: He et al., arXiv:1512.03385, table 1 (50 layers and more).
+
     Args:
         x: Keras tensor, (N, H, W, C) or (N, C, H, W).
         filters: Bottleneck channels; the output has ``4 * filters``.
@@ -89,6 +96,9 @@ def stack1(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
+
+    Raises:
+        ValueError: ``blocks`` below 1, or no such ``shortcut``.
 
     Example:
 
@@ -103,6 +113,8 @@ def stack1(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
 def stack2(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block2` (ResNet V2), the stride in the last.
 
+    Source: He et al., arXiv:1603.05027, section 3, as keras.applications builds it.
+
     Args:
         x: Keras tensor, (N, H, W, C) or (N, C, H, W).
         filters: Bottleneck channels; the output has ``4 * filters``.
@@ -114,6 +126,9 @@ def stack2(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), 4 * filters).
+
+    Raises:
+        ValueError: ``blocks`` below 1, or no such ``shortcut``.
 
     Example:
 
@@ -128,6 +143,8 @@ def stack2(x, filters, blocks, stride1=2, name=None, *, shortcut="B", dilation=1
 def stack3(x, filters, blocks, stride1=2, groups=32, name=None, *, shortcut="B", dilation=1, **options):
     """``blocks`` times `block3` (ResNeXt), the stride in the first.
 
+    Source: Xie et al., arXiv:1611.05431, table 1.
+
     Args:
         x: Keras tensor, (N, H, W, C) or (N, C, H, W).
         filters: Bottleneck channels, a multiple of ``groups``.
@@ -140,6 +157,9 @@ def stack3(x, filters, blocks, stride1=2, groups=32, name=None, *, shortcut="B",
 
     Returns:
         Keras tensor, (N, ceil(H / stride1), ceil(W / stride1), (64 // groups) * filters).
+
+    Raises:
+        ValueError: ``blocks`` below 1, or no such ``shortcut``.
 
     Example:
 

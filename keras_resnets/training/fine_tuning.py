@@ -35,6 +35,15 @@ class Run:
         history: One dictionary an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
         metrics: Of the epoch that is kept, and how many pictures were used; ``unreadable`` lists those left
             out, ``findings`` what was said of the data.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_resnets import train
+    >>> images, labels = np.zeros((4, 32, 32, 3), "uint8"), np.array([0, 1, 0, 1])
+    >>> run = train("resnet20", (images, labels), (images, labels), epochs=2, batch_size=2)
+    >>> len(run.history), run.metrics["training pictures"], run.bundle.model.name
+    (2, 4, 'resnet20')
     """
 
     bundle: Bundle
@@ -83,8 +92,14 @@ def fine_tune(
 
     Example:
 
-    >>> from keras_resnets import ResNet50, fine_tune  # doctest: +SKIP
-    >>> run = fine_tune("resnet50", "pictures", out="my-bundle")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from keras_resnets import fine_tune
+    >>> images, labels = np.zeros((8, 32, 32, 3), "uint8"), np.repeat([0, 1], 4)
+    >>> images[labels == 1, ::2] = 255  # stripes
+    >>> images += np.arange(8, dtype="uint8")[:, None, None, None]
+    >>> run = fine_tune("resnet20", (images, labels))  # or a folder with a sub-folder a class
+    >>> run.metrics["val_accuracy"]
+    1.0
     """
     samples = samples_of(data)
     if isinstance(validation, numbers.Real):

@@ -22,7 +22,17 @@ from .recipes import Recipe
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says why, what was kept and what to do."""
+    """A training that cannot go on; the message says why, what was kept and what to do.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_resnets import create, train
+    >>> data = np.arange(4 * 32 * 32 * 3).reshape(4, 32, 32, 3).astype("uint8"), np.array([0, 1, 0, 1])
+    >>> train(create("resnet20", weights=None, classes=2), data, data, learning_rate=1e30, warmup=0)
+    Traceback (most recent call last):
+    keras_resnets.training.loop.TrainingError: the loss is nan at step 1 of epoch ...
+    """
 
 
 @dataclasses.dataclass

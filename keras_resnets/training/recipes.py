@@ -55,6 +55,15 @@ class Recipe:
         pixel_mean: Whether the training pictures' mean, a value for every pixel, is subtracted in place of
             the preset's.
         precision: ``"float32"`` or ``"bfloat16"`` (computations; variables are float32 always).
+
+    Raises:
+        ValueError: A value that is not allowed.
+
+    Example:
+
+    >>> from keras_resnets import Recipe
+    >>> Recipe("mine", unfrozen="conv1", epochs=3, optimizer="adamw", learning_rate=1e-4).schedule
+    'cosine'
     """
 
     name: str

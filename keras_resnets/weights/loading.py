@@ -27,6 +27,15 @@ class LoadReport:
         adapted: ``layer: how`` for those whose arrays were changed to fit.
         new: Layers of the network that keep their fresh values.
         skipped: ``layer: why`` for those of the file that were left out.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_resnets import ResNet20, load_weights, save_weights
+    >>> save_weights(ResNet20(weights=None), path := tempfile.mkdtemp() + "/ten.weights.h5")
+    >>> report = load_weights(ResNet20(weights=None, classes=3), path, new_head=True)
+    >>> len(report.loaded), report.new
+    (38, ('predictions',))
     """
 
     loaded: tuple[str, ...]

@@ -36,7 +36,15 @@ _NPM_PATIENCE = (
 
 
 class SourceError(OSError):
-    """No source could give the file; the message says which file, where to put it and what else to do."""
+    """No source could give the file; the message says which file, where to put it and what else to do.
+
+    Example:
+
+    >>> from keras_resnets import ResNet18, load_weights
+    >>> load_weights(ResNet18(weights=None), "https://localhost:1/resnet18.h5")
+    Traceback (most recent call last):
+    keras_resnets.weights.sources.SourceError: ...
+    """
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,17 @@ Layers = dict[str, Variables]
 
 
 class WeightsError(ValueError):
-    """A weights file that cannot be read or does not fit; the message names it, the reason and a way on."""
+    """A weights file that cannot be read or does not fit; the message names it, the reason and a way on.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_resnets import ResNet18, ResNet34, load_weights, save_weights
+    >>> save_weights(ResNet18(weights=None), path := tempfile.mkdtemp() + "/mine.weights.h5")
+    >>> load_weights(ResNet34(weights=None), path)
+    Traceback (most recent call last):
+    keras_resnets.weights.formats.contents.WeightsError: ...
+    """
 
 
 @dataclasses.dataclass(frozen=True)
