@@ -1,9 +1,9 @@
 """The pages are true: links lead somewhere, Python runs, and commands, options, files and tests exist.
 
 A Python block runs after those before it on its page, as a reader would do it, in a folder of its own with
-``examples`` in it. Comments that begin with an arrow, a line each, are all that the block prints. A comment above a block
-says what is different about it: ``<!-- real: why -->`` needs real weights or minutes, ``<!-- not run: why -->``
-cannot run.
+``examples`` in it. Comments that begin with an arrow, a line each, are all that the block prints. A comment
+above a block says what is different about it: ``<!-- real: why -->`` needs real weights or minutes,
+``<!-- not run: why -->`` cannot run.
 """
 
 import contextlib
