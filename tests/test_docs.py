@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import click
+import keras
 import pytest
 from markdown_it import MarkdownIt
 
@@ -37,6 +38,9 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     ROOT / "examples/README.md",
 ]
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="pages export, and engines start from TensorFlow's graph"
+)
 MARK = re.compile(r"<!-- (real|not run): .+ -->")
 
 
@@ -144,6 +148,7 @@ def has(*marks):
     return lambda page: any(block.mark in marks for block in blocks(page))
 
 
+@on_tensorflow
 @on_pages(has(None), [ROOT / "README.md", *DOCS])
 def test_python_runs(page, tmp_path, monkeypatch):
     def refuse(file):
@@ -154,6 +159,7 @@ def test_python_runs(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.real
+@on_tensorflow
 @on_pages(has("real"), [ROOT / "README.md", *DOCS])
 def test_python_with_real_weights_runs(page, tmp_path, monkeypatch):
     try:
