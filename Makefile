@@ -3,7 +3,7 @@ PYTHON ?= python3
 TRITON_PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-notebooks serve-test test-older parity benchmarks lint wheel clean
+.PHONY: demo test test-slow test-real test-notebooks serve-test test-older parity benchmarks docs lint wheel clean
 
 demo: .venv/ready  ## classify, fine-tune and export, on real pictures
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,9 @@ serve-test: .venv/ready .venv-triton/ready  ## load an export behind NVIDIA's Tr
 test-older: .venv/ready .engine-2.18/ready  ## exports on the engine of an older TensorFlow Serving
 	$(BIN)/python -m pytest -q -n 2 -m older tests/serving
 
+docs: .venv/ready  ## the pages as a site, site/index.html; what they warn of is an error
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/zensical build --clean --strict
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,7 +46,7 @@ wheel: .venv/ready
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[demo,notebooks,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,docs,notebooks,test]'
 	touch $@
 
 # timm asks for a torchvision that asks for another torch; both are installed as they are.
@@ -67,4 +70,4 @@ wheel: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers .venv-triton .engine-2.18 build dist out *.egg-info
+	rm -rf .venv .venv-peers .venv-triton .engine-2.18 build dist out site *.egg-info

@@ -135,7 +135,7 @@ def train(
         size, seed, out, resume, on_bad, fields: As for `fine_tune`.
 
     Raises:
-        As `fine_tune`.
+        ValueError, FileExistsError, TrainingError: As for `fine_tune`.
 
     Example:
 
