@@ -40,11 +40,11 @@ def models() -> str:
                 f"{best.data}, {len(weights)}" if best else "",
                 f"{best.top1:.2f}" if best else "",
                 next((MEASURED[weight.name] for weight in weights if weight.name in MEASURED), ""),
-                f"{speed['pictures/s']:.3g}" if speed else "",
+                f"{speed['times resnet50']:.2f}" if speed else "",
             )
         )
     titles = ("network", "whose", "million parameters", "million multiply-adds", "pixels", "weights")
-    titles += ("top-1, published", "measured here", "pictures/s")
+    titles += ("top-1, published", "measured here", "speed")
     return table(titles, rows)
 
 

@@ -50,6 +50,7 @@ class Identity:
 
     @property
     def fits(self) -> bool:
+        """Whether the file has all of an architecture's layers, and no others."""
         return self.key is not None and not self.missing and not self.extra
 
 

@@ -70,7 +70,7 @@ Args:
     seed: Of every initializer; kernels of the same shape are then equal, as with ``glorot_uniform(seed=0)``.
 
 Returns:
-    A functional ``keras.Model``: float32 images (N, {side}, {side}, {channels}), preprocessed by
+    A functional ``keras.Model`` from float32 images (N, {side}, {side}, {channels}), preprocessed by
     `preprocess`, to (N, {row.classes}) probabilities.
 
 Raises:

@@ -7,6 +7,7 @@ What a notebook promises it asserts in its own cells, so a run that ends well ha
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -18,9 +19,11 @@ LARGEST = 1_000_000  # bytes, outputs included
 
 names = [name for name in sys.argv[1:] if name != "--check"]
 for path in [HERE / name for name in names] or sorted(HERE.glob("*.ipynb")):
-    print(path.name, flush=True)
+    print(path.name, end=" ", flush=True)
+    begin = time.monotonic()
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()
+    print(f"{time.monotonic() - begin:.0f} s", flush=True)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day, which would change in every run
         if cell.cell_type == "code":

@@ -2,6 +2,8 @@
 
 import math
 from functools import partial
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +29,11 @@ def test_every_public_name_works_and_says_what_it_is():
     assert set(keras_resnets.__all__) <= set(dir(keras_resnets))
     with pytest.raises(AttributeError, match="no attribute 'ResNet51'"):
         keras_resnets.ResNet51  # noqa: B018
+
+
+def test_pages_have_the_tables_that_are_made_from_these():
+    place = Path(__file__).parent.parent / "docs/tables.py"
+    tables = SourceFileLoader("tables", str(place)).load_module()
+    for path, make in tables.PAGES.items():
+        text = path.read_text(encoding="utf-8")
+        assert text == tables.placed(text, make()), f"run python {place.name}"

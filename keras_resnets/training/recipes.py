@@ -238,7 +238,7 @@ def full(size: int = 224) -> Recipe:
 
 def auto(pictures: int, size: int = 224) -> Recipe:
     """A recipe for a pretrained network, from the number of pictures a class and their side."""
-    return head(size) if pictures < 100 else full(size)
+    return head(size) if pictures < 50 else full(size)
 
 
 def paper(size: int = 224) -> Recipe:
