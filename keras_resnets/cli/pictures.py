@@ -37,12 +37,30 @@ def _computing(command):
 @click.option("--model", help="Architecture or its weights.  [default: resnet50]")
 @click.option("--bundle", type=click.Path(), help="A folder that finetune wrote, in place of --model.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Classes a picture.")
-@click.option("--out", type=click.Path(dir_okay=False), help="Write FILE.csv or FILE.json.")
+@click.option("--out", help="Write FILE.csv, FILE.json, or Parquet shards to DIR (a folder or an address).")
+@click.option(
+    "--runner", type=click.Choice(["local", "ray"]), help="Who computes for --out DIR.  [default: local]"
+)
+@click.option("--workers", type=click.IntRange(1), help="Ray's actors.  [default: one a GPU, or four cores]")
+@click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard of DIR.  [default: 1000]")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1))
 @_computing
-def predict(paths, model, bundle, top, out, batch_size, precision, engine, calibration):
-    """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list)."""
-    _check_choices(model, bundle, out, (".csv", ".json"))
+def predict(paths, model, bundle, top, out, batch_size, precision, engine, calibration, **shards):
+    """Say what is on the pictures PATHS: files, folders, or - for standard input (a picture or a list).
+
+    With --out DIR there may be millions of them, by globs and addresses (s3://...) too: the same command
+    goes on where it was killed.
+    """
+    folder = out is not None and _is_folder(out)
+    _check_choices(model, bundle, None if folder else out, (".csv", ".json"))
+    shards = {name: value for name, value in shards.items() if value is not None}
+    if folder:
+        options = {"top": top, "precision": precision, "batch_size": batch_size, **shards}
+        _predict_shards(paths, model, bundle, out, engine, calibration, options)
+        return
+    if shards:
+        option = next(iter(shards)).replace("_", "-")
+        raise click.UsageError(f"--{option} goes with --out DIR, a folder for Parquet shards")
     import_quietly()
     from ..predictor import Predictor
 
@@ -60,6 +78,31 @@ def predict(paths, model, bundle, top, out, batch_size, precision, engine, calib
     else:
         _print_answers(answers)
     exit_for([answer.error for answer in answers if answer.error])
+
+
+def _is_folder(out: str) -> bool:
+    return "://" in out or not Path(out).suffix or out.endswith("/") or Path(out).is_dir()
+
+
+def _predict_shards(paths, model, bundle, out, engine, calibration, options) -> None:
+    """Answers for DIR: all of them are in its files, and here no more than how many there are."""
+    if "-" in paths:
+        raise click.UsageError("with --out DIR give paths: standard input cannot be read again")
+    if engine not in (None, "tensorflow") or calibration:
+        raise click.UsageError(
+            "--out DIR is written by an exported SavedModel, in TensorFlow; for "
+            f"{f'--engine {engine}' if engine else '--calibration'} choose FILE.csv or FILE.json"
+        )
+    import_quietly()
+    from ..scale import check, predict_files
+
+    check(paths, out, **options)  # a large network takes a while to be there
+    found = predict_files(_network(model, bundle), paths, out, **options)
+    click.echo(f"written: {out} ({found.pictures:,} pictures in {found.shards:,} shards)")
+    complain(f"{path}: {status}" for path, status in found.examples)
+    if found.unread:
+        complain([f"{found.unread:,} of {found.pictures:,} pictures have no answer: see the column status"])
+        sys.exit(2)
 
 
 @click.command()

@@ -1,0 +1,116 @@
+"""Millions of pictures to Parquet shards: one process, and Ray's actors, on one host.
+
+    python benchmarks/scale.py               # ResNet50, 2,000 photographs of noise
+    python benchmarks/scale.py --quick       # does it run?
+
+Each case is `predict_files` in a process of its own, with a new run, in turn with the others.
+"""
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from measuring import interleaved
+from networks import build, randomise
+from pipeline import make_photographs
+from reporting import report
+from worker import ENVIRONMENT, Failed
+
+ACTORS = (1, 2, 4)
+NOTES = """\
+Start-up is all before the first picture: imports, building the network, the list of pictures, the export with
+its checks, and with Ray its own processes and an actor's TensorFlow. Pictures a second are counted from there
+to the end of the last shard. In the model is the time a worker waits for the signature `image_bytes`,
+which decodes and resizes as well; outside is what is left: reading, writing, sharing out. Actors take turns
+on cores, so with more actors than cores each waits for the others inside its model.
+
+Bytes a picture are those of the shards alone; the list of pictures and the model lie beside them."""
+
+
+def once(
+    folder: str, out: str, size: int, shard: int, runner: str, workers: int | None, began: float
+) -> dict:
+    """One run, as its own process sees it."""
+    from keras_resnets.scale import predict_files
+
+    model, shards = randomise(build("keras_resnets", "ResNet50", size)), []
+    options = {"runner": runner, "workers": workers, "shard_size": shard, "done": shards.append}
+    summary = predict_files(model, [folder], out, **options)
+    first = min(each["began"] for each in shards)
+    last = max(each["began"] + each["seconds"] for each in shards)
+    return {
+        "pictures": summary.pictures,
+        "start-up": first - began,
+        "seconds": last - first,
+        "asking": sum(each["asking"] for each in shards),
+        "bytes": sum(path.stat().st_size for path in Path(out).glob("*.parquet")),
+    }
+
+
+def outside(arguments: dict, kept: list[dict]):
+    """A case for `interleaved`: the seconds from the first picture to the last."""
+
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as place:
+            asked = json.dumps(arguments | {"out": f"{place}/out", "began": time.time()})
+            command = [sys.executable, __file__, "--inside", asked]
+            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+            if done.returncode:
+                raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
+        kept.append(json.loads(done.stdout.splitlines()[-1]))
+        return kept[-1]["seconds"]
+
+    return run
+
+
+def cases(common: dict) -> dict[str, dict]:
+    found = {"tf.data, 1 process": {"runner": "local", "workers": None}}
+    if importlib.util.find_spec("ray"):
+        found |= {f"Ray, actors: {number}": {"runner": "ray", "workers": number} for number in ACTORS}
+    else:
+        click.echo("left out: Ray: pip install 'keras-resnets[ray]'", err=True)
+    return {name: common | case for name, case in found.items()}
+
+
+def row(name: str, workers: int, runs: list[dict]) -> dict:
+    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    rates = [run["pictures"] / run["seconds"] for run in runs]
+    return {
+        "case": name,
+        "pictures/s": statistics.median(rates),
+        "least to most": f"{min(rates):.4g} to {max(rates):.4g}",
+        "start-up s": middle["start-up"],
+        "share outside the model": statistics.median(1 - r["asking"] / r["seconds"] / workers for r in runs),
+        "bytes a picture": middle["bytes"] / middle["pictures"],
+        "seconds": [run["seconds"] for run in runs],
+    }
+
+
+@click.command()
+@click.option("--number", default=2000, show_default=True, help="Photographs to make.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--quick", is_flag=True, help="Forty photographs, tiny pictures, one round: does it run?")
+@click.option("--inside", hidden=True, help="The arguments of one run.")
+def main(number, rounds, quick, inside):
+    """Measure runs; write docs/benchmarks/scale.md and .json."""
+    if inside:
+        print(json.dumps(once(**json.loads(inside))))
+        return
+    rounds, number, size, shard = (1, 40, 32, 5) if quick else (rounds, number, 224, 100)
+    with tempfile.TemporaryDirectory() as folder:
+        make_photographs(Path(folder), number)
+        every = cases({"folder": folder, "size": size, "shard": shard})
+        kept = {name: [] for name in every}
+        interleaved({name: outside(case, kept[name]) for name, case in every.items()}, rounds, warm=0)
+    rows = [row(name, every[name]["workers"] or 1, runs) for name, runs in kept.items() if runs]
+    report("scale", "Millions of pictures to Parquet shards", {f"{number} JPEGs": rows}, NOTES, quick)
+
+
+if __name__ == "__main__":
+    main()
