@@ -24,7 +24,7 @@ parity: .venv-peers/ready  ## copy torchvision's and timm's arrays into our netw
 	.venv-peers/bin/python benchmarks/parity.py
 
 benchmarks: .venv/ready .venv-peers/ready  ## the tables of docs/benchmarks: hours, on a quiet machine
-	for name in startup training inference pipeline limit book models transfer; do $(BIN)/python benchmarks/$$name.py || exit; done
+	for name in startup training inference pipeline scale limit book models transfer; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 serve-test: .venv/ready .venv-triton/ready  ## load an export behind NVIDIA's Triton: six minutes, on a quiet machine
 	$(BIN)/python benchmarks/serving.py

@@ -13,7 +13,7 @@ _LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # of others: a
 _PEERS = ROOT / ".venv-peers"
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
 _PACKAGES = ("keras", "keras-resnets", "tensorflow", "jax", "torch", "torchvision", "openvino", "onnxruntime",
-             "onnx", "ai-edge-litert", "numpy", "pillow")  # fmt: skip
+             "onnx", "ai-edge-litert", "ray", "pyarrow", "numpy", "pillow")  # fmt: skip
 
 
 def machine() -> dict[str, str]:

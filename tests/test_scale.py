@@ -312,13 +312,15 @@ def test_a_missing_runner_is_named_with_its_install_line(run, saved, tmp_path, m
 
 def test_a_full_disk_is_said_before_the_first_picture(bundle, tmp_path):
     """The room that is asked for is that of all rows, and they do not take more."""
-    run = Run.at(tmp_path / "out")
-    with pytest.raises(OSError, match="MB free, and .* are needed for the answers"):
-        run.check_room(10**15, 5, 0)
     fill(tmp_path / "pictures", 200)
-    predict_files(bundle, [tmp_path / "pictures"], tmp_path / "out")
-    [shard] = (tmp_path / "out").glob("*.parquet")
-    assert shard.stat().st_size < 200 * (100 + 30 * 3)
+    run = Run.at(tmp_path / "out")
+    run.list_pictures([str(tmp_path / "pictures")], SUFFIXES, 5)
+    needed = run.needed(top=3, model=0)
+    predict_files(bundle, [tmp_path / "pictures"], tmp_path / "out", top=3, shard_size=5)
+    shards = list((tmp_path / "out").glob("*.parquet"))
+    assert len(shards) == 40 and sum(path.stat().st_size for path in shards) < needed
+    with pytest.raises(OSError, match="MB free, and .* are needed for the answers"):
+        run.check_room(run.needed(top=10**12, model=0))
 
 
 def test_a_damaged_shard_is_named_and_made_anew(bundle, tmp_path):

@@ -52,7 +52,8 @@ def predict(paths, model, bundle, top, out, batch_size, precision, engine, calib
     goes on where it was killed.
     """
     folder = out is not None and _is_folder(out)
-    _check_choices(model, bundle, None if folder else out, (".csv", ".json"))
+    hint = " (a folder for Parquet shards has no suffix, or a slash at its end)"
+    _check_choices(model, bundle, None if folder else out, (".csv", ".json"), hint)
     shards = {name: value for name, value in shards.items() if value is not None}
     if folder:
         options = {"top": top, "precision": precision, "batch_size": batch_size, **shards}
@@ -91,7 +92,7 @@ def _predict_shards(paths, model, bundle, out, engine, calibration, options) -> 
     if engine not in (None, "tensorflow") or calibration:
         raise click.UsageError(
             "--out DIR is written by an exported SavedModel, in TensorFlow; for "
-            f"{f'--engine {engine}' if engine else '--calibration'} choose FILE.csv or FILE.json"
+            f"{'--calibration' if calibration else f'--engine {engine}'} choose FILE.csv or FILE.json"
         )
     import_quietly()
     from ..scale import check, predict_files
@@ -191,12 +192,14 @@ def evaluate(model, data, against, least, per_class, ten_crop, scales, precision
     sys.exit(2 if result.errors else 1 if failed else 0)
 
 
-def _check_choices(model: str | None, bundle: str | None, out: str | None, suffixes: tuple[str, ...]) -> None:
+def _check_choices(
+    model: str | None, bundle: str | None, out: str | None, suffixes: tuple[str, ...], hint: str = ""
+) -> None:
     """Refuse, before anything is imported, a choice of network or of a file to write that cannot be."""
     if model and bundle:
         raise click.UsageError("give --model or --bundle, not both")
     if out and Path(out).suffix not in suffixes:
-        raise click.UsageError(f"--out must end in {' or '.join(suffixes)}. Received: {out}")
+        raise click.UsageError(f"--out must end in {' or '.join(suffixes)}. Received: {out}{hint}")
     if out and not Path(out).resolve().parent.is_dir():
         raise click.UsageError(f"there is no folder to write {out} to")
 

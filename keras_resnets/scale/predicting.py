@@ -107,7 +107,7 @@ def predict_files(
     shards, pictures = run.counted()
     missing = run.missing()
     if not run.has_model:
-        run.check_room(pictures, top, 4 * bundle.model.count_params())
+        run.check_room(run.needed(top, 4 * bundle.model.count_params()))
         with tempfile.TemporaryDirectory() as place:
             run.keep_model(export(bundle, place, precision=precision))
     if len(missing) < shards:

@@ -69,7 +69,7 @@ class Run:
         # A glob's signs are letters here.
         folder = out.rstrip("/") if "://" in out else os.path.normpath(Path(out).absolute())
         run = cls(folder, files)
-        run._check_room(0)
+        run.check_room(0)
         if (there := files.names(folder)) and "_run" not in there:
             raise FileExistsError(
                 f"{out} exists and is not a run of predict ({min(there)} is in it); choose another name"
@@ -132,13 +132,20 @@ class Run:
         there = self.files.names(self.folder)
         return [number for number in range(self.counted()[0]) if shard_name(number) not in there]
 
-    def check_room(self, pictures: int, top: int, model: int) -> None:
-        """Refuse a disk on which the run would end.
+    def needed(self, top: int, model: int) -> int:
+        """Bytes that all of the run takes: more than it was ever seen to.
 
         Args:
             model: Bytes of it.
         """
-        self._check_room(model + pictures * (100 + 30 * top))
+        shards, pictures = self.counted()
+        return model + 4096 * shards + pictures * (100 + 30 * top)
+
+    def check_room(self, needed: int) -> None:
+        """Refuse a disk on which the run would end; a store has room."""
+        system, path = self.files.at(self.folder)
+        if system.type_name == "local":
+            check_room(Path(path), needed, "the answers")
 
     def summary(self) -> Summary:
         """Look through a finished run, and tidy it.
@@ -182,8 +189,3 @@ class Run:
     def _write(self, name: str, data: bytes) -> None:
         with self.files.written_whole(self._place(name)) as stream:
             stream.write(data)
-
-    def _check_room(self, needed: int) -> None:
-        system, path = self.files.at(self.folder)
-        if system.type_name == "local":
-            check_room(Path(path), needed, "the answers")

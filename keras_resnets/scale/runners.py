@@ -38,7 +38,7 @@ def _ray(settings: dict, shards: Sequence[int], workers: int | None) -> Iterator
     try:
         workers, share, threads = _shares(ray, workers)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         yield from (
             # A block is what an actor gets at a time.
             ray.data.from_items(
@@ -52,6 +52,11 @@ def _ray(settings: dict, shards: Sequence[int], workers: int | None) -> Iterator
             )
             .iter_rows()
         )
+    except ray.exceptions.RayError as error:
+        last = (
+            str(error).strip().splitlines()[-1]
+        )  # what came first; before it, all of Ray that it went through
+        raise RuntimeError(f"a worker ended with {last} (the same command goes on)") from error
     finally:
         if ours:
             ray.shutdown()
