@@ -82,10 +82,12 @@ def kill_midway(arguments, out, enough, log):
     with log.open("wb") as said:
         process = subprocess.Popen(arguments, stdout=said, stderr=said, start_new_session=True)
     begin = time.monotonic()
-    while len(stamps(out)) < enough:
-        assert process.poll() is None and time.monotonic() - begin < 300, log.read_text()[-2000:]
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    try:
+        while len(stamps(out)) < enough:
+            assert process.poll() is None and time.monotonic() - begin < 300, log.read_text()[-2000:]
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
 

@@ -34,7 +34,10 @@ def _ray(settings: dict, shards: Sequence[int], workers: int | None) -> Iterator
     ray.cloudpickle.register_pickle_by_value(sys.modules[__package__])
     ours = not ray.is_initialized()
     if ours:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        # Without an address Ray takes any cluster that this machine had last, even one that has ended.
+        address = os.environ.get("RAY_ADDRESS") or "local"
+        options = {} if address != "local" else {"include_dashboard": False}
+        ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
     try:
         workers, share, threads = _shares(ray, workers)
         ray.data.DataContext.get_current().enable_progress_bars = False
