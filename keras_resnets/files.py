@@ -39,7 +39,7 @@ class Inspection:
     >>> save_weights(ResNet20(weights=None), path := tempfile.mkdtemp() + "/mine.npz")
     >>> found = inspect_weights(path)
     >>> found.format, found.identity.key, found.identity.missing
-    ('numpy .npz', 'resnet20', ())
+    ('.npz', 'resnet20', ())
     """
 
     path: Path

@@ -28,10 +28,11 @@ class TrainingError(RuntimeError):
 
     >>> import numpy as np
     >>> from keras_resnets import create, train
-    >>> data = np.arange(4 * 32 * 32 * 3).reshape(4, 32, 32, 3).astype("uint8"), np.array([0, 1, 0, 1])
-    >>> train(create("resnet20", weights=None, classes=2), data, data, learning_rate=1e30, warmup=0)
+    >>> data = np.zeros((4, 32, 32, 3), "uint8"), np.array([0, 1, 0, 1])
+    >>> model = create("resnet20", weights=None, classes=2)
+    >>> train(model, data, data, batch_size=1, learning_rate=1e30, warmup=0)
     Traceback (most recent call last):
-    keras_resnets.training.loop.TrainingError: the loss is nan at step 1 of epoch ...
+    keras_resnets.training.loop.TrainingError: the loss is nan at step 4 of epoch 1...
     """
 
 
@@ -168,6 +169,10 @@ def _epoch(network: keras.Model, batches: Epoch, validation: Epoch, recipe: Reci
         if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):
             recalibrate(network, batches)  # an average of weights has no statistics of its own
         measured = network.evaluate(validation, verbose=0, return_dict=True)
+        if not math.isfinite(measured["loss"]):
+            raise TrainingError(
+                _not_finite("validation loss", measured["loss"], f"epoch {len(state.rows) + 1}")
+            )
         row = {"epoch": len(state.rows) + 1, **{name: float(values[-1]) for name, values in logs.items()}}
         row |= {f"val_{name}": float(value) for name, value in measured.items()}
         state.take(row, lambda: weights_of(network), recipe)
@@ -211,6 +216,13 @@ def note(rows: list[dict]) -> str:
     )
 
 
+def _not_finite(name: str, value, place: str) -> str:
+    return (
+        f"the {name} is {float(value)} at {place}. A lower learning_rate, a longer warmup or "
+        "precision='float32' may help"
+    )
+
+
 class _Watch(keras.callbacks.Callback):
     """Pictures on the progress bar; a loss that is not finite ends the training."""
 
@@ -223,10 +235,7 @@ class _Watch(keras.callbacks.Callback):
         self._progress.advance(self._bar, len(self._batches.groups[batch]))
         seldom = batch % 10 == 9 or batch + 1 == len(self._batches)  # to look is to wait for the step
         if seldom and not math.isfinite(float(logs["loss"])):
-            raise TrainingError(
-                f"the loss is {float(logs['loss'])} at step {batch + 1} of epoch {self._epoch}. A lower "
-                "learning_rate, a longer warmup or precision='float32' may help"
-            )
+            raise TrainingError(_not_finite("loss", logs["loss"], f"step {batch + 1} of epoch {self._epoch}"))
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

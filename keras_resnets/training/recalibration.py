@@ -39,7 +39,8 @@ def recalibrate(network: keras.Model, batches: Iterable) -> None:
     for norm, (first, second) in zip(norms, sums, strict=True):
         mean = first / count
         norm.moving_mean.assign(mean.astype("float32"))
-        norm.moving_variance.assign((second / count - mean**2).clip(0).astype("float32"))
+        with np.errstate(invalid="ignore"):  # of a network that has diverged, which the next loss says
+            norm.moving_variance.assign((second / count - mean**2).clip(0).astype("float32"))
 
 
 def _moments(norm: keras.layers.BatchNormalization) -> list:

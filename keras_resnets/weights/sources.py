@@ -41,7 +41,7 @@ class SourceError(OSError):
     Example:
 
     >>> from keras_resnets import ResNet18, load_weights
-    >>> load_weights(ResNet18(weights=None), "https://localhost:1/resnet18.h5")
+    >>> load_weights(ResNet18(weights=None), "https://localhost:1/resnet18.h5", sha256=64 * "0")
     Traceback (most recent call last):
     keras_resnets.weights.sources.SourceError: ...
     """

@@ -100,6 +100,16 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_last_good_weights(data, tmp_
     assert all(np.isfinite(as_numpy(variable)).all() for variable in model.weights)
 
 
+def test_a_validation_loss_that_is_not_finite_does_too(data, tmp_path):
+    """One step an epoch: its loss is from before the step that spoils the weights."""
+    model = create("resnet20", weights=None, classes=2)
+    with pytest.raises(
+        TrainingError, match=r"the validation loss is .* at epoch 1\. .*; no checkpoint is there"
+    ):
+        train(model, data, data, batch_size=512, learning_rate=1e30, warmup=0.0, out=tmp_path / "out")
+    assert all(np.isfinite(as_numpy(variable)).all() for variable in model.weights)
+
+
 def test_ctrl_c_keeps_the_best_so_far(data, monkeypatch):
     """The interrupt comes where a person's would: in the middle of the third epoch."""
     epochs = []
