@@ -56,9 +56,8 @@ def _ray(settings: dict, shards: Sequence[int], workers: int | None) -> Iterator
             .iter_rows()
         )
     except ray.exceptions.RayError as error:
-        last = (
-            str(error).strip().splitlines()[-1]
-        )  # what came first; before it, all of Ray that it went through
+        # The last line is what came first; before it, all of Ray that it went through.
+        last = str(error).strip().splitlines()[-1]
         raise RuntimeError(f"a worker ended with {last} (the same command goes on)") from error
     finally:
         if ours:

@@ -17,11 +17,12 @@ Request = tuple[str, dict[str, np.ndarray]]
 
 def requests(examples: Examples) -> list[Request]:
     """One alone and a few together for each signature: the shapes that a server meets first."""
+    alone = Examples(*(values[:1] for values in examples))  # not all of them to grey levels for one
     shortest = np.array([min(examples.files, key=len)], object)
     return [
         (name, {key: np.repeat(value, count, axis=0)})
         for name, key, value in (
-            ("serving_default", "images", examples.whole[:1]),
+            ("serving_default", "images", alone.whole),
             ("image_bytes", "image_bytes", shortest),
             ("features", "image_bytes", shortest),
         )
