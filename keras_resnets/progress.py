@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 
-def bars(*columns: str | ProgressColumn) -> Progress:
-    return Progress(*columns, console=Console(stderr=True, force_jupyter=False))
+def bars(*columns: str | ProgressColumn, shown: bool = True) -> Progress:
+    return Progress(*columns, console=Console(stderr=True, force_jupyter=False), disable=not shown)
 
 
 def say(line: str) -> None:

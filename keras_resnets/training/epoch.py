@@ -1,5 +1,6 @@
 """Pictures to the batches of one epoch: the same epoch of the same seed has the same ones, on any day."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -11,6 +12,7 @@ from ..images.preprocessing import normalise
 from ..images.presets import Preset
 from ..images.reading import ImageError
 from .recipes import Recipe
+from .workers import ALONE, Worker
 
 _POOL = ThreadPoolExecutor(WORKERS)
 
@@ -27,6 +29,8 @@ class Epoch(keras.utils.PyDataset):
         weights: Of each class in the loss, (classes,), or None.
         epoch: Which; with ``seed`` it decides the order and every random draw. None: in order, as they are.
         steps: Batches at most.
+        worker: Who takes a share of each batch. All shares are equal: up to ``count - 1`` pictures, others in
+            each epoch, are left out.
 
     Attributes:
         lost: Why a picture could not be read again, or None.
@@ -45,21 +49,34 @@ class Epoch(keras.utils.PyDataset):
         seed: int = 0,
         epoch: int | None = None,
         steps: int | None = None,
+        worker: Worker = ALONE,
     ):
         super().__init__(workers=2, max_queue_size=4)
         self.pictures, self.recipe, self.preset, self.size = pictures, recipe, preset, size
         self.numbers, self.classes, self.weights = numbers, classes, weights
-        self.layout, self.seed, self.epoch, self.lost = layout, seed, epoch, None
+        self.layout, self.seed, self.epoch, self.lost, self.worker = layout, seed, epoch, None, worker
         order = np.arange(len(pictures))
         if epoch is not None:
             order = self._chance("order").permutation(order)
-        self.groups = np.array_split(order, -(-len(order) // recipe.batch_size))[:steps]
+        # A row is what the workers compute at a time, a picture each.
+        rows = order[: len(order) - len(order) % worker.count].reshape(-1, worker.count)
+        number = -(-len(rows) // (recipe.batch_size // worker.count))
+        self.groups = [part.reshape(-1) for part in np.array_split(rows, number)[:steps]]
 
     def __len__(self) -> int:
         return len(self.groups)
 
+    def whole(self) -> "Epoch":
+        """The same batches, not shared out."""
+        whole = copy.copy(self)
+        whole.worker = ALONE
+        return whole
+
     def __getitem__(self, index: int):
-        group = self.groups[index]
+        group, share = self.groups[index], slice(self.worker.number, None, self.worker.count)
+        # Pictures are mixed with others of their batch, which may be in another worker's share.
+        mixes = self.epoch is not None and bool(self.recipe.mixup or self.recipe.cutmix)
+        group = group if mixes else group[share]
         try:
             images = np.stack(list(_POOL.map(self._drawn, group)))
         except ImageError as error:
@@ -67,9 +84,10 @@ class Epoch(keras.utils.PyDataset):
             raise
         images = normalise(images, self.preset, "channels_last")
         targets = np.eye(self.classes, dtype="float32")[self.numbers[group]]
-        if self.epoch is not None:
+        if mixes:
             chance = self._chance("mixing", index)
             images, targets = mixed(images, targets, self.recipe.mixup, self.recipe.cutmix, chance)
+            images, targets = images[share], targets[share]
         batch = self.layout(images), targets
         return batch if self.weights is None else (*batch, (targets @ self.weights).astype("float32"))
 

@@ -18,7 +18,7 @@ from ..models import create, preset_of
 from ..progress import say
 from ..registry import variant
 from ..weights.loading import HEAD
-from . import recipes
+from . import recipes, workers
 from .freezing import check_trains
 from .job import Job
 from .loop import progress_bars
@@ -161,7 +161,9 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
         raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
     classes = parts[0].classes
     recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), size or given, fields)
-    place = Place.of(out, resume)
+    worker = workers.current()
+    _check_can_be_shared(recipe, parts[0], worker)
+    place = Place.of(out, resume, worker)
     found = findings(*parts)
     keras.utils.set_random_seed(seed)
     model = _network(given, weights, len(classes), size, recipe)
@@ -171,10 +173,10 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     if place:
         check_can_be_saved(model, place.out)
         place.begin(model, recipe, parts, seed)
-    for sentence in found:
+    for sentence in found if worker.writes else ():
         say(sentence)
-    with progress_bars() as progress:
-        job = Job(model, preset, parts, recipe, seed, on_bad, progress)
+    with progress_bars(worker.writes) as progress:
+        job = Job(model, preset, parts, recipe, seed, on_bad, progress, worker)
         state, preset, bad = job.done(place and place.checkpoint)
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
@@ -187,12 +189,25 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     }
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
     bundle = Bundle(model, preset, numbered(classes), notes, tuple(state.rows))
-    if place:
+    if place and worker.count == 1:  # else it takes a process that is alone: see `cli.training`
         result = evaluate(bundle, parts[1])
         metrics |= {"top1": result.top1, "top5": result.top5}  # of the answers that the bundle gives
         bundle.save(place.out, functools.partial(_add_report, bundle=bundle, result=result))
         place.end()
     return Run(bundle, bundle.history, metrics)
+
+
+def _check_can_be_shared(recipe: Recipe, samples: Samples, worker: workers.Worker) -> None:
+    """Refuse what several workers cannot do together."""
+    if worker.count == 1:
+        return
+    if recipe.head_epochs:
+        raise ValueError(
+            f"{worker.count} workers train a network on pictures, and the recipe {recipe.name} begins with "
+            "the classifier on features; head_epochs=0 leaves that out"
+        )
+    if (fewest := min(recipe.batch_size, len(samples.sources))) < worker.count:
+        raise ValueError(f"{worker.count} workers share batches of {fewest} pictures; take fewer workers")
 
 
 def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:

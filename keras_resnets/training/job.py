@@ -23,6 +23,7 @@ from .epoch import Epoch
 from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
 from .recipes import Recipe
+from .workers import Worker, synchronised
 
 _TITLES = ("reading training pictures", "reading validation pictures")
 
@@ -39,6 +40,7 @@ class Job:
         seed: Decides every random draw.
         on_bad: ``"skip"`` or ``"raise"``: what becomes of pictures that cannot be read.
         progress: Where the bars are.
+        worker: Who takes a share of each batch.
     """
 
     model: keras.Model
@@ -48,6 +50,7 @@ class Job:
     seed: int
     on_bad: str
     progress: Progress
+    worker: Worker
 
     def done(self, checkpoint: Path | None) -> tuple[loop.State, Preset, list[list[str]]]:
         """Train, or go on where the checkpoint stands.
@@ -108,10 +111,12 @@ class Job:
             layout=functools.partial(in_layout_of, self.model),
         )
         weights = class_weights(numbers, classes) if recipe.class_weights else None
-        training = functools.partial(epoch, pictures, numbers, weights=weights, seed=self.seed)
+        training = functools.partial(
+            epoch, pictures, numbers, weights=weights, seed=self.seed, worker=self.worker
+        )
         policy = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
         with frozen_as(self.model, recipe):
-            network = computing_in(accelerated(self.model), policy)
+            network = computing_in(accelerated(self.model, synchronised()), policy)
             state = loop.train(
                 network,
                 lambda number, steps: training(epoch=number, steps=steps),
@@ -121,6 +126,7 @@ class Job:
                 self.progress,
                 dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows)),
                 checkpoint,
+                self.worker,
             )
         return state, preset, [bad for _, _, bad in read]
 

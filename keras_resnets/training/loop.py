@@ -19,6 +19,7 @@ from . import optimizers
 from .epoch import Epoch
 from .recalibration import recalibrate
 from .recipes import Recipe
+from .workers import ALONE, Worker, check_agree
 
 
 class TrainingError(RuntimeError):
@@ -75,7 +76,7 @@ def goodness(row: dict) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def progress_bars() -> Progress:
+def progress_bars(shown: bool = True) -> Progress:
     return bars(
         "{task.description}",
         BarColumn(),
@@ -83,6 +84,7 @@ def progress_bars() -> Progress:
         _Rate(),
         TimeRemainingColumn(),
         "{task.fields[note]}",
+        shown=shown,
     )
 
 
@@ -105,6 +107,7 @@ def train(
     progress: Progress,
     state: State,
     checkpoint: Path | None = None,
+    worker: Worker = ALONE,
 ) -> State:
     """Train the trainable variables of a network; in the end it has the weights of the epoch that is kept.
 
@@ -115,6 +118,7 @@ def train(
         terms: As `optimizers.optimizer` takes them.
         state: Where to begin; its rows may be those of an earlier part.
         checkpoint: A file, written after each epoch and gone on from if it is there.
+        worker: Of several, one writes the checkpoint; all go on from it.
 
     Raises:
         TrainingError: The loss is not finite, or the checkpoint cannot be written.
@@ -131,6 +135,8 @@ def train(
     network.optimizer.build(network.trainable_variables)
     if checkpoint and checkpoint.is_file():
         state = _read(checkpoint, network)
+    check_agree(worker, len(state.rows))
+    fit, measure = _ways(network, worker)
     epochs, done, pictures = math.ceil(total / steps), len(state.rows) - state.begin, len(first.numbers)
     task = progress.add_task("training", total=epochs * pictures, note=note(state.rows))
     progress.update(task, completed=done * pictures)
@@ -143,12 +149,14 @@ def train(
                 network.optimizer.learning_rate = optimizers.after_plateaus(recipe, losses)
             batches = epoch_of(epoch, total - epoch * steps)
             with _naming_what_is_gone(batches, validation):
-                _epoch(network, batches, validation, recipe, state, _Watch(progress, task, batches, state))
-            if checkpoint:
+                watch = _Watch(progress, task, batches, state)
+                logs = fit(batches, watch)
+                _measured(network, batches, lambda: measure(validation), recipe, state, logs)
+            if checkpoint and worker.writes:
                 _write(checkpoint, network, state)
                 state.written = len(state.rows)
             progress.update(task, note=note(state.rows))
-            if not progress.console.is_terminal:  # where a bar cannot move, a line an epoch
+            if not progress.console.is_terminal and worker.writes:  # where a bar cannot move, a line an epoch
                 say(note(state.rows))
     except KeyboardInterrupt:
         if state.chosen is None:
@@ -162,18 +170,36 @@ def train(
     return state
 
 
-def _epoch(network: keras.Model, batches: Epoch, validation: Epoch, recipe: Recipe, state: State, watch):
-    """Train on all pictures once, measure, keep what is to be kept."""
-    logs = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
+def _ways(network: keras.Model, worker: Worker) -> tuple[Callable, Callable]:
+    """How to train on the batches of an epoch, and how to measure: both to the numbers of a row."""
+    if worker.count > 1 and keras.backend.backend() == "tensorflow":
+        from . import strategies
+
+        return strategies.loops(network)
+
+    def fit(batches, watch):
+        history = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
+        return {name: float(values[-1]) for name, values in history.items()}
+
+    def measure(batches):
+        return network.evaluate(batches, verbose=0, return_dict=True)
+
+    return fit, measure
+
+
+def _measured(
+    network: keras.Model, batches: Epoch, measure: Callable[[], dict], recipe: Recipe, state: State, logs: dict
+):
+    """After an epoch: measure, and keep what is to be kept."""
     with _averaged(network, recipe):
         if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):
-            recalibrate(network, batches)  # an average of weights has no statistics of its own
-        measured = network.evaluate(validation, verbose=0, return_dict=True)
+            recalibrate(network, batches.whole())  # an average of weights has no statistics of its own
+        measured = measure()
         if not math.isfinite(measured["loss"]):
             raise TrainingError(
                 _not_finite("validation loss", measured["loss"], f"epoch {len(state.rows) + 1}")
             )
-        row = {"epoch": len(state.rows) + 1, **{name: float(values[-1]) for name, values in logs.items()}}
+        row = {"epoch": len(state.rows) + 1, **logs}
         row |= {f"val_{name}": float(value) for name, value in measured.items()}
         state.take(row, lambda: weights_of(network), recipe)
 

@@ -36,6 +36,9 @@ class _PerVariable:
     def put_average(self, variables):
         """Give variables the moving average of their values."""
         super().finalize_variable_values(variables)
+        for variable in variables:
+            # On JAX it is the average's own memory still, which the next step or test gives away.
+            variable.assign(ops.convert_to_numpy(variable).copy())
 
 
 class SGD(_PerVariable, keras.optimizers.SGD):

@@ -15,6 +15,7 @@ from ..models import origin_of
 from ..progress import say
 from .loop import size_of
 from .recipes import Recipe
+from .workers import ALONE, Worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +25,15 @@ class Place:
     Attributes:
         out: The result.
         resume: Whether to go on with what is there.
+        worker: Of several, one looks whether all is well, and writes.
     """
 
     out: Path
     resume: bool
+    worker: Worker
 
     @classmethod
-    def of(cls, out: str | os.PathLike | None, resume: bool) -> "Place | None":
+    def of(cls, out: str | os.PathLike | None, resume: bool, worker: Worker = ALONE) -> "Place | None":
         """None where nothing is to be written.
 
         Raises:
@@ -41,7 +44,9 @@ class Place:
             if resume:
                 raise ValueError("resume=True needs out=, the folder that the training was to write")
             return None
-        place = cls(Path(out), resume)
+        place = cls(Path(out), resume, worker)
+        if not worker.writes:
+            return place
         if place.out.exists():
             raise FileExistsError(f"{out} exists; choose another name or remove it")
         if place.folder.exists() and not resume:
@@ -66,6 +71,8 @@ class Place:
             ValueError: The unfinished training is of other data, another network or another seed.
             OSError: No folder can be made there, or it has too little room.
         """
+        if not self.worker.writes:
+            return
         told = {
             "network": origin_of(model).key or model.name,
             "input": list(model.input_shape[1:]),

@@ -1,0 +1,115 @@
+"""Which of several processes this one is, where Keras or TensorFlow spread a training over them.
+
+How it is spread is theirs: `keras.distribution` on JAX, a strategy of `tf.distribute` on TensorFlow. Every
+worker runs the same program on the same pictures, and takes its share of each batch.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import keras
+
+
+class Worker(NamedTuple):
+    """One of several processes that train a network together.
+
+    Attributes:
+        number: Which, from 0.
+        count: How many there are.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is the one that writes down how all of them stand."""
+        return self.number == 0
+
+
+ALONE = Worker()
+
+
+def current() -> Worker:
+    """This process.
+
+    Raises:
+        ValueError: A worker with several devices.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            from . import strategies
+
+            number, count, devices = strategies.place()
+        case "jax" if keras.distribution.distribution():
+            import jax
+
+            number, count, devices = jax.process_index(), jax.process_count(), jax.device_count()
+        case _:
+            return ALONE
+    if 1 < count != devices:
+        raise ValueError(
+            f"{count} workers have {devices} devices; start a worker for each, and let it see one alone "
+            "(CUDA_VISIBLE_DEVICES)"
+        )
+    return Worker(number, count)
+
+
+def synchronised() -> bool:
+    """Whether batch norms have to be told that a batch is spread over several replicas: on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    from . import strategies
+
+    return strategies.replicas() > 1
+
+
+def check_agree(worker: Worker, epochs: int) -> None:
+    """Refuse to begin where one worker sees another checkpoint than the others: they would wait for ever.
+
+    Raises:
+        ValueError: They have not trained for equally many epochs.
+    """
+    if worker.count == 1:
+        return
+    if keras.backend.backend() == "jax":
+        import numpy as np
+        from jax.experimental import multihost_utils
+
+        found = multihost_utils.process_allgather(np.int32(epochs)).tolist()
+    else:
+        from . import strategies
+
+        found = strategies.gathered(worker, epochs)
+    if len(set(found)) > 1:
+        raise ValueError(
+            f"the workers found checkpoints of {', '.join(map(str, found))} epochs; OUT has to be on a disk that "
+            "all of them share"
+        )
+
+
+@contextlib.contextmanager
+def joined(addresses: Sequence[str], number: int) -> Iterator[None]:
+    """Be one of several workers; nothing may have been computed before.
+
+    Args:
+        addresses: ``host:port`` of every worker, in the same order for all.
+        number: Which of them this one is.
+
+    Raises:
+        ValueError: A backend on which a training cannot be spread.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            from . import strategies
+
+            with strategies.joined(addresses, number):
+                yield
+        case "jax":
+            keras.distribution.initialize(addresses[0], len(addresses), number)
+            # Each worker reads its own share of a batch.
+            keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+            yield
+        case other:
+            raise ValueError(f"workers train on the TensorFlow and JAX backends. Received: {other}")
