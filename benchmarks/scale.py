@@ -1,9 +1,10 @@
-"""Millions of pictures to Parquet shards: one process, and Ray's actors, on one host.
+"""More processes on one host: pictures to Parquet shards by Ray's actors, a training shared by workers.
 
-    python benchmarks/scale.py               # ResNet50, 2,000 photographs of noise
+    python benchmarks/scale.py               # ResNet50, 2,000 photographs of noise; ResNet-20, 6,400 pictures
     python benchmarks/scale.py --quick       # does it run?
 
-Each case is `predict_files` in a process of its own, with a new run, in turn with the others.
+Each case is `predict_files` in a process of its own, with a new run, or `keras-resnets train`, in turn with
+the others.
 """
 
 import importlib.util
@@ -16,13 +17,16 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 from measuring import interleaved
 from networks import build, randomise
+from PIL import Image
 from pipeline import make_photographs
 from reporting import report
 from worker import ENVIRONMENT, Failed
 
-ACTORS = (1, 2, 4)
+ACTORS = WORKERS = (1, 2, 4)
+EPOCHS = (1, 4)  # of two trainings: what the longer one takes more is the training
 NOTES = """\
 Start-up is all before the first picture: imports, building the network, the list of pictures, the export with
 its checks, and with Ray its own processes and an actor's TensorFlow. Pictures a second are counted from there
@@ -30,7 +34,12 @@ to the end of the last shard. In the model is the time a worker waits for the si
 which decodes and resizes as well; outside is what is left: reading, writing, sharing out. Actors take turns
 on cores, so with more actors than cores each waits for the others inside its model.
 
-Bytes a picture are those of the shards alone; the list of pictures and the model lie beside them."""
+Bytes a picture are those of the shards alone; the list of pictures and the model lie beside them.
+
+A training's pictures a second are of the epochs that a longer one has more, 1 and 4, each with a small
+validation; all else is what is left of the shorter one: imports, reading the pictures, tracing, and in the
+end the report. Workers of one host share its cores, so what more of them lose is the price of sharing: norms
+and gradients are added up over all of them at every step. On several hosts each has cores of its own."""
 
 
 def once(
@@ -92,10 +101,64 @@ def row(name: str, workers: int, runs: list[dict]) -> dict:
     }
 
 
+def make_pictures(folder: Path, number: int) -> None:
+    """Noise of 32 by 32 pixels in two classes, for training and for testing."""
+    chance = np.random.default_rng(0)
+    for part, count in (("train", number), ("test", 64)):
+        for name in ("one", "other"):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(count // 2):
+                noise = Image.fromarray(chance.integers(0, 256, (32, 32, 3), "uint8"))
+                noise.save(folder / part / name / f"{i}.bmp")
+
+
+def trained(folder: str, workers: int, epochs: int):
+    """A case for `interleaved`: the seconds of a whole training."""
+
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as place:
+            data = ["--dataset", f"{folder}/train", "--test", f"{folder}/test", "--out", f"{place}/out"]
+            recipe = ["--model", "resnet20", "--epochs", f"{epochs}", "--set", "batch_size=128"]
+            command = [sys.executable, "-m", "keras_resnets", "train", *data, *recipe, "--set", "ema=0"]
+            command += ["--workers", str(workers)] if workers > 1 else []
+            start = time.perf_counter()
+            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+            if done.returncode:
+                raise Failed(done.stderr.strip()[-300:])
+            return time.perf_counter() - start
+
+    return run
+
+
+def training_name(workers: int, epochs: int) -> str:
+    return f"training, workers: {workers}, epochs: {epochs}"
+
+
+def training_rows(seconds: dict[str, list[float]], number: int) -> list[dict]:
+    found, (short, long) = [], EPOCHS
+    for workers in WORKERS:
+        names = [training_name(workers, epochs) for epochs in EPOCHS]
+        if not all(name in seconds for name in names):
+            continue  # one failed, and that was said
+        pairs = zip(*(seconds[name] for name in names), strict=True)
+        each = [((all_of - one) / (long - short), one) for one, all_of in pairs]
+        rates = [number / epoch for epoch, _ in each]
+        found.append(
+            {
+                "workers": workers,
+                "pictures/s": statistics.median(rates),
+                "least to most": f"{min(rates):.4g} to {max(rates):.4g}",
+                "all else s": statistics.median(one - short * epoch for epoch, one in each),
+                "seconds": [list(pair) for pair in each],
+            }
+        )
+    return found
+
+
 @click.command()
 @click.option("--number", default=2000, show_default=True, help="Photographs to make.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--quick", is_flag=True, help="Forty photographs, tiny pictures, one round: does it run?")
+@click.option("--quick", is_flag=True, help="A few tiny pictures, one round: does it run?")
 @click.option("--inside", hidden=True, help="The arguments of one run.")
 def main(number, rounds, quick, inside):
     """Measure runs; write docs/benchmarks/scale.md and .json."""
@@ -109,7 +172,16 @@ def main(number, rounds, quick, inside):
         kept = {name: [] for name in every}
         interleaved({name: outside(case, kept[name]) for name, case in every.items()}, rounds, warm=0)
     rows = [row(name, every[name]["workers"] or 1, runs) for name, runs in kept.items() if runs]
-    report("scale", "Millions of pictures to Parquet shards", {f"{number} JPEGs": rows}, NOTES, quick)
+    small = 256 if quick else 6400
+    with tempfile.TemporaryDirectory() as folder:
+        make_pictures(Path(folder), small)
+        trainings = {training_name(w, e): trained(folder, w, e) for w in WORKERS for e in EPOCHS}
+        seconds = interleaved(trainings, rounds, warm=0)
+    tables = {
+        f"{number} JPEGs to Parquet shards, ResNet50": rows,
+        f"Training ResNet-20, {small} pictures, batches of 128": training_rows(seconds, small),
+    }
+    report("scale", "More processes on one host", tables, NOTES, quick)
 
 
 if __name__ == "__main__":

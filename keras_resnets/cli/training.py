@@ -1,5 +1,7 @@
 """Commands that train a network, and that hand one on."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import click
@@ -58,10 +60,23 @@ def finetune(folder, model, recipe, validation, **options):
     "--model", default="resnet20", show_default=True, help="Architecture, with random weights; or a bundle."
 )
 @click.option("--recipe", default="modern", show_default=True, help="modern or paper.")
+@click.option(
+    "--workers",
+    metavar="N|HOST:PORT,...",
+    help="Processes that share each batch: how many on this machine, or the addresses of all.",
+)
+@click.option("--worker", type=int, help="Which of the addresses in --workers is this machine's, from 0.")
+@click.option("--as-worker", type=int, hidden=True, help="Be this worker.")
 @_training
-def train(dataset, data, test, model, recipe, **options):
+def train(dataset, data, test, model, recipe, workers, worker, as_worker, **options):
     """Train a network from nothing."""
+    addresses, number = _addresses(workers, worker if as_worker is None else as_worker)
     import_quietly()
+    if addresses and as_worker is None:
+        _launch(addresses, number, options["out"])
+        if number:
+            return
+        options["resume"] = True  # all epochs are there: what is left is to measure and to write
     from ..datasets import DATASETS, load
     from ..training.fine_tuning import train
 
@@ -71,8 +86,34 @@ def train(dataset, data, test, model, recipe, **options):
         )
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
-    parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
-    _report(train, (bundle_at(model) or model, *parts), {"recipe": recipe}, options)
+    with contextlib.nullcontext() if as_worker is None else _joined(addresses, as_worker):
+        parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
+        _report(train, (bundle_at(model) or model, *parts), {"recipe": recipe}, options, as_worker is None)
+
+
+def _addresses(workers: str | None, number: int | None) -> tuple[list[str] | int | None, int | None]:
+    """What --workers says: addresses, or how many on this machine; and which is meant."""
+    listed = workers.split(",") if workers and not workers.isdecimal() else None
+    if listed and not all(host and port.isdecimal() for host, _, port in (a.rpartition(":") for a in listed)):
+        raise click.UsageError(f"--workers takes a number, or HOST:PORT,HOST:PORT. Received: {workers}")
+    if (number is None) == (listed is not None):
+        raise click.UsageError("--worker goes with the addresses in --workers, and they with it")
+    if listed is None:
+        return (int(workers) if workers and int(workers) > 1 else None), None
+    if not 0 <= number < len(listed):
+        raise click.UsageError(f"--worker must be from 0 to {len(listed) - 1}. Received: {number}")
+    return listed, number
+
+
+def _launch(addresses: list[str] | int, number: int | None, out: str) -> None:
+    """Train with workers: of several machines with one here, else with all."""
+    from ..training.launching import run
+    from ..training.place import Place
+
+    checkpoint = Place.of(out, resume=True).checkpoint
+    command = [sys.executable, "-m", __package__.partition(".")[0], *sys.argv[1:]]
+    numbers = range(addresses) if number is None else (number,)
+    run(command, addresses, numbers, lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns)
 
 
 def _share_or_folder(text: str) -> float | str:
@@ -82,7 +123,18 @@ def _share_or_folder(text: str) -> float | str:
         return text
 
 
-def _report(train, arguments, settings, options) -> None:
+@contextlib.contextmanager
+def _joined(addresses: list[str], number: int):
+    """Be one of several workers, and end with the process that started them."""
+    from ..training.launching import end_with_parent
+    from ..training.workers import joined
+
+    end_with_parent()
+    with joined(addresses, number):
+        yield
+
+
+def _report(train, arguments, settings, options, said: bool = True) -> None:
     """Train, and say what came of it."""
     from ..training.recipes import parsed
 
@@ -93,6 +145,8 @@ def _report(train, arguments, settings, options) -> None:
     if epochs := options.pop("epochs"):
         fields |= {"epochs": epochs}
     run = train(*arguments, **settings, **options, **fields)
+    if not said:
+        return
     complain(f"left out: {error}" for error in run.metrics["unreadable"])
     click.echo(
         f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "

@@ -29,7 +29,7 @@ class Epoch(keras.utils.PyDataset):
         weights: Of each class in the loss, (classes,), or None.
         epoch: Which; with ``seed`` it decides the order and every random draw. None: in order, as they are.
         steps: Batches at most.
-        worker: Who takes a share of each batch. All shares are equal: up to ``count - 1`` pictures, others in
+        worker: Who takes a share of each batch. All parts are equal: up to ``parts - 1`` pictures, others in
             each epoch, are left out.
 
     Attributes:
@@ -58,9 +58,9 @@ class Epoch(keras.utils.PyDataset):
         order = np.arange(len(pictures))
         if epoch is not None:
             order = self._chance("order").permutation(order)
-        # A row is what the workers compute at a time, a picture each.
-        rows = order[: len(order) - len(order) % worker.count].reshape(-1, worker.count)
-        number = -(-len(rows) // (recipe.batch_size // worker.count))
+        # A row has a picture of each part.
+        rows = order[: len(order) - len(order) % worker.parts].reshape(-1, worker.parts)
+        number = -(-len(rows) // (recipe.batch_size // worker.parts))
         self.groups = [part.reshape(-1) for part in np.array_split(rows, number)[:steps]]
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Epoch(keras.utils.PyDataset):
         return whole
 
     def __getitem__(self, index: int):
-        group, share = self.groups[index], slice(self.worker.number, None, self.worker.count)
+        group, share = self.groups[index], self._share(index)
         # Pictures are mixed with others of their batch, which may be in another worker's share.
         mixes = self.epoch is not None and bool(self.recipe.mixup or self.recipe.cutmix)
         group = group if mixes else group[share]
@@ -90,6 +90,12 @@ class Epoch(keras.utils.PyDataset):
             images, targets = images[share], targets[share]
         batch = self.layout(images), targets
         return batch if self.weights is None else (*batch, (targets @ self.weights).astype("float32"))
+
+    def _share(self, index: int) -> np.ndarray:
+        """Which pictures of a batch are this worker's."""
+        number, count, replicas = self.worker
+        rows = np.arange(len(self.groups[index])).reshape(-1, count, replicas)
+        return rows[:, number].reshape(-1)
 
     def _drawn(self, number: int) -> np.ndarray:
         picture = self.pictures[number]

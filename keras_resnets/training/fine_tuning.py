@@ -199,15 +199,15 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
 
 def _check_can_be_shared(recipe: Recipe, samples: Samples, worker: workers.Worker) -> None:
     """Refuse what several workers cannot do together."""
-    if worker.count == 1:
+    if worker.parts == 1:
         return
     if recipe.head_epochs:
         raise ValueError(
-            f"{worker.count} workers train a network on pictures, and the recipe {recipe.name} begins with "
-            "the classifier on features; head_epochs=0 leaves that out"
+            f"several workers or devices train a network on pictures, and the recipe {recipe.name} begins "
+            "with the classifier on features; head_epochs=0 leaves that out"
         )
-    if (fewest := min(recipe.batch_size, len(samples.sources))) < worker.count:
-        raise ValueError(f"{worker.count} workers share batches of {fewest} pictures; take fewer workers")
+    if (fewest := min(recipe.batch_size, len(samples.sources))) < worker.parts:
+        raise ValueError(f"{worker.parts} workers share batches of {fewest} pictures; take fewer workers")
 
 
 def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:

@@ -23,7 +23,7 @@ from .epoch import Epoch
 from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
 from .recipes import Recipe
-from .workers import Worker, synchronised
+from .workers import Worker, needs_strategy
 
 _TITLES = ("reading training pictures", "reading validation pictures")
 
@@ -116,7 +116,8 @@ class Job:
         )
         policy = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
         with frozen_as(self.model, recipe):
-            network = computing_in(accelerated(self.model, synchronised()), policy)
+            network = accelerated(self.model, synchronized=needs_strategy(self.worker))
+            network = computing_in(network, policy)
             state = loop.train(
                 network,
                 lambda number, steps: training(epoch=number, steps=steps),

@@ -19,7 +19,7 @@ from . import optimizers
 from .epoch import Epoch
 from .recalibration import recalibrate
 from .recipes import Recipe
-from .workers import ALONE, Worker, check_agree
+from .workers import ALONE, Worker, check_agree, needs_strategy
 
 
 class TrainingError(RuntimeError):
@@ -133,6 +133,10 @@ def train(
         metrics=["accuracy"],
     )
     network.optimizer.build(network.trainable_variables)
+    if keras.backend.backend() != "tensorflow":
+        # Else `fit` makes its metrics from the first batch that it reads, and begins with the next one.
+        images, targets, *_ = validation[0]
+        network.test_on_batch(images, targets)
     if checkpoint and checkpoint.is_file():
         state = _read(checkpoint, network)
     check_agree(worker, len(state.rows))
@@ -172,10 +176,10 @@ def train(
 
 def _ways(network: keras.Model, worker: Worker) -> tuple[Callable, Callable]:
     """How to train on the batches of an epoch, and how to measure: both to the numbers of a row."""
-    if worker.count > 1 and keras.backend.backend() == "tensorflow":
+    if needs_strategy(worker):
         from . import strategies
 
-        return strategies.loops(network)
+        return strategies.loops(network, worker.replicas)
 
     def fit(batches, watch):
         history = network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[watch]).history
@@ -187,9 +191,7 @@ def _ways(network: keras.Model, worker: Worker) -> tuple[Callable, Callable]:
     return fit, measure
 
 
-def _measured(
-    network: keras.Model, batches: Epoch, measure: Callable[[], dict], recipe: Recipe, state: State, logs: dict
-):
+def _measured(network, batches: Epoch, measure: Callable[[], dict], recipe: Recipe, state: State, logs):
     """After an epoch: measure, and keep what is to be kept."""
     with _averaged(network, recipe):
         if recipe.batch_norm != "frozen" and (recipe.ema or recipe.batch_norm == "recalibrate"):

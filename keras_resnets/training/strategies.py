@@ -1,6 +1,11 @@
-"""What Keras lacks under TensorFlow's ``MultiWorkerMirroredStrategy``, where its `fit` fails: a loop."""
+"""A loop for TensorFlow's strategies.
+
+Keras' `fit` fails under ``MultiWorkerMirroredStrategy``, and under ``MirroredStrategy`` where the first batch
+is not a multiple of the replicas.
+"""
 
 import contextlib
+import functools
 import json
 import os
 from collections import deque
@@ -13,19 +18,14 @@ import tensorflow as tf
 AHEAD = 3  # batches that are read while others are computed on
 
 
-def replicas() -> int:
-    """How many devices, here and elsewhere, a batch is spread over."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
 def place() -> tuple[int, int, int]:
-    """The number of this worker, how many there are, and how many devices they have."""
+    """The number of this worker, how many there are, and how many devices each has."""
     strategy = tf.distribute.get_strategy()
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return 0, 1, 1
-    resolver = strategy.cluster_resolver
-    workers = resolver.cluster_spec().as_dict().get("worker", [None])
-    return resolver.task_id or 0, len(workers), strategy.num_replicas_in_sync
+    number, count = 0, 1
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        resolver = strategy.cluster_resolver
+        number, count = resolver.task_id or 0, len(resolver.cluster_spec().as_dict().get("worker", [None]))
+    return number, count, strategy.num_replicas_in_sync // count
 
 
 @contextlib.contextmanager
@@ -39,55 +39,67 @@ def joined(addresses: Sequence[str], number: int) -> Iterator[None]:
 
 def gathered(worker, value: int) -> list[int]:
     """What each worker has."""
+    strategy = tf.distribute.get_strategy()
 
+    @tf.function
     def sent():
-        mine = tf.one_hot(worker.number, worker.count, on_value=value, off_value=0, dtype=tf.int32)
-        return tf.distribute.get_replica_context().all_reduce("SUM", mine)
+        mine = strategy.run(lambda: tf.one_hot(worker.number, worker.count) * value)
+        return strategy.reduce("MEAN", mine, axis=None) * worker.count
 
-    return tf.distribute.get_strategy().run(tf.function(sent)).numpy().tolist()
+    return [round(number) for number in sent().numpy().tolist()]
 
 
-def loops(network: keras.Model) -> tuple[Callable, Callable]:
+def loops(network: keras.Model, replicas: int) -> tuple[Callable, Callable]:
     """In place of a network's `fit` and `evaluate`: functions of the batches of an epoch.
 
     The first takes this worker's share of each batch, and a callback; the second, all of each batch.
     Both give loss and accuracy, the same on every worker.
+
+    Args:
+        replicas: Devices of this worker.
     """
     strategy = tf.distribute.get_strategy()
+
+    def shared(batch):
+        def part(context):
+            first = context.replica_id_in_sync_group % replicas
+            return tuple(tf.convert_to_tensor(array[first::replicas]) for array in batch)
+
+        return strategy.experimental_distribute_values_from_function(part)
 
     def measured(images, targets, weights=None, training=False):
         """The loss, and beside it what is added up: losses, right answers, pictures."""
         answers = network(images, training=training)
-        # Keras divides a loss by the number of workers: added up, it is the whole batch's mean.
+        # Keras divides a loss by the number of parts of a batch: added up, it is the whole batch's mean.
         loss = network.compute_loss(y=targets, y_pred=answers, sample_weight=weights, training=training)
         right = tf.reduce_sum(keras.metrics.categorical_accuracy(targets, answers))
         number = tf.cast(tf.shape(images)[0], "float32")
-        return loss, tf.stack([loss * strategy.num_replicas_in_sync * number, right, number])
+        losses = tf.math.multiply_no_nan(loss * strategy.num_replicas_in_sync, number)  # none of no pictures
+        return loss, tf.stack([losses, right, number])
 
     def learn(*batch):
         with tf.GradientTape() as tape:
             loss, sums = measured(*batch, training=True)
         variables = network.trainable_variables
         network.optimizer.apply(tape.gradient(loss, variables), variables)
-        return tf.distribute.get_replica_context().all_reduce("SUM", sums)
+        return sums
 
-    @tf.function(reduce_retracing=True)
-    def learnt(batch):
-        return strategy.run(learn, batch)
+    def ask(*batch):
+        return measured(*batch)[1]
 
-    @tf.function(reduce_retracing=True)
-    def asked(batch):
-        return strategy.run(lambda *batch: measured(*batch)[1], batch)
+    @functools.partial(tf.function, reduce_retracing=True)
+    def added(step, batch):
+        return strategy.reduce("SUM", strategy.run(step, batch), axis=None)
 
     def fit(batches, watch) -> dict[str, float]:
         total = tf.zeros(3)
         for number, batch in enumerate(_ahead(batches)):
-            total += learnt(batch)
+            total += added(learn, shared(batch))
             watch.on_train_batch_end(number, {"loss": total[0] / total[2]})
         return _means(total)
 
     def evaluate(batches) -> dict[str, float]:
-        return _means(sum(map(asked, _ahead(batches)), tf.zeros(3)))
+        return _means(sum((added(ask, shared(batch)) for batch in _ahead(batches)), tf.zeros(3)))
 
     return fit, evaluate
 
@@ -104,10 +116,6 @@ def _ahead(batches: keras.utils.PyDataset) -> Iterator[tuple]:
         for number in range(len(batches)):
             coming.append(pool.submit(batches.__getitem__, number))
             if len(coming) == AHEAD:
-                yield _tensors(coming.popleft().result())
+                yield coming.popleft().result()
         while coming:
-            yield _tensors(coming.popleft().result())
-
-
-def _tensors(batch: tuple) -> tuple:
-    return tuple(map(tf.convert_to_tensor, batch))
+            yield coming.popleft().result()

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, where Keras or TensorFlow spread a training over them.
+"""Who computes which part of a batch, where Keras or TensorFlow spread a training over processes and devices.
 
 How it is spread is theirs: `keras.distribution` on JAX, a strategy of `tf.distribute` on TensorFlow. Every
 worker runs the same program on the same pictures, and takes its share of each batch.
@@ -17,10 +17,17 @@ class Worker(NamedTuple):
     Attributes:
         number: Which, from 0.
         count: How many there are.
+        replicas: Devices of each, among which it shares what it has of a batch.
     """
 
     number: int = 0
     count: int = 1
+    replicas: int = 1
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch has."""
+        return self.count * self.replicas
 
     @property
     def writes(self) -> bool:
@@ -35,34 +42,30 @@ def current() -> Worker:
     """This process.
 
     Raises:
-        ValueError: A worker with several devices.
+        ValueError: JAX, and a worker with several devices.
     """
     match keras.backend.backend():
         case "tensorflow":
             from . import strategies
 
-            number, count, devices = strategies.place()
+            return Worker(*strategies.place())
         case "jax" if keras.distribution.distribution():
             import jax
 
-            number, count, devices = jax.process_index(), jax.process_count(), jax.device_count()
+            if (count := jax.process_count()) != (devices := jax.device_count()):
+                # A batch that is only measured need not be a multiple of anything, and JAX wants it to be.
+                raise ValueError(
+                    f"number of workers: {count}, of their devices: {devices}; on JAX start a worker for "
+                    "each device, and let it see that one alone (CUDA_VISIBLE_DEVICES)"
+                )
+            return Worker(jax.process_index(), count)
         case _:
             return ALONE
-    if 1 < count != devices:
-        raise ValueError(
-            f"{count} workers have {devices} devices; start a worker for each, and let it see one alone "
-            "(CUDA_VISIBLE_DEVICES)"
-        )
-    return Worker(number, count)
 
 
-def synchronised() -> bool:
-    """Whether batch norms have to be told that a batch is spread over several replicas: on TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    from . import strategies
-
-    return strategies.replicas() > 1
+def needs_strategy(worker: Worker) -> bool:
+    """Whether it is TensorFlow that spreads a batch: it has to be told so of norms, and lacks a loop."""
+    return worker.parts > 1 and keras.backend.backend() == "tensorflow"
 
 
 def check_agree(worker: Worker, epochs: int) -> None:
@@ -84,8 +87,8 @@ def check_agree(worker: Worker, epochs: int) -> None:
         found = strategies.gathered(worker, epochs)
     if len(set(found)) > 1:
         raise ValueError(
-            f"the workers found checkpoints of {', '.join(map(str, found))} epochs; OUT has to be on a disk that "
-            "all of them share"
+            f"the workers found checkpoints of {', '.join(map(str, found))} epochs; OUT has to be on a disk "
+            "that all of them share"
         )
 
 
