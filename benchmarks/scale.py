@@ -62,17 +62,21 @@ def once(
     }
 
 
+def inside(function, arguments: dict):
+    """What a function of this file gives in a process of its own."""
+    command = [sys.executable, __file__, "--inside", function.__name__, json.dumps(arguments)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def outside(arguments: dict, kept: list[dict]):
     """A case for `interleaved`: the seconds from the first picture to the last."""
 
     def run() -> float:
         with tempfile.TemporaryDirectory() as place:
-            asked = json.dumps(arguments | {"out": f"{place}/out", "began": time.time()})
-            command = [sys.executable, __file__, "--inside", asked]
-            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-            if done.returncode:
-                raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
-        kept.append(json.loads(done.stdout.splitlines()[-1]))
+            kept.append(inside(once, arguments | {"out": f"{place}/out", "began": time.time()}))
         return kept[-1]["seconds"]
 
     return run
@@ -99,6 +103,35 @@ def row(name: str, workers: int, runs: list[dict]) -> dict:
         "bytes a picture": middle["bytes"] / middle["pictures"],
         "seconds": [run["seconds"] for run in runs],
     }
+
+
+def parts(folder: str, size: int) -> list[dict]:
+    """Milliseconds that one process needs for a picture, whose file the system has in memory."""
+    import tensorflow as tf
+
+    from keras_resnets import export
+
+    paths = sorted(Path(folder).iterdir())[:320]
+    start = time.perf_counter()
+    files = [path.read_bytes() for path in paths]
+    reading = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as place:
+        export(randomise(build("keras_resnets", "ResNet50", size)), f"{place}/resnet50")
+        signatures = tf.saved_model.load(f"{place}/resnet50/1").signatures
+    ready = tf.zeros((32, size, size, 3), tf.uint8)
+
+    def seconds(asked) -> float:
+        """All files, from the second batch on: the first one's time is TensorFlow's own start."""
+        asked(0)
+        start = time.perf_counter()
+        for first in range(0, len(files), 32):
+            asked(first)
+        return time.perf_counter() - start
+
+    whole = seconds(lambda i: signatures["image_bytes"](image_bytes=tf.constant(files[i : i + 32])))
+    model = seconds(lambda i: signatures["serving_default"](images=ready[: len(files[i : i + 32])]))
+    found = {"reading": reading, "decoding and resizing": whole - model, "network": model}
+    return [{"ms a picture": 1e3 * taken / len(files), "part": name} for name, taken in found.items()]
 
 
 def make_pictures(folder: Path, number: int) -> None:
@@ -159,11 +192,12 @@ def training_rows(seconds: dict[str, list[float]], number: int) -> list[dict]:
 @click.option("--number", default=2000, show_default=True, help="Photographs to make.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--quick", is_flag=True, help="A few tiny pictures, one round: does it run?")
-@click.option("--inside", hidden=True, help="The arguments of one run.")
-def main(number, rounds, quick, inside):
+@click.option("--inside", "asked", nargs=2, hidden=True)
+def main(number, rounds, quick, asked):
     """Measure runs; write docs/benchmarks/scale.md and .json."""
-    if inside:
-        print(json.dumps(once(**json.loads(inside))))
+    if asked:
+        function, arguments = asked
+        print(json.dumps(globals()[function](**json.loads(arguments))))
         return
     rounds, number, size, shard = (1, 40, 32, 5) if quick else (rounds, number, 224, 100)
     with tempfile.TemporaryDirectory() as folder:
@@ -171,6 +205,7 @@ def main(number, rounds, quick, inside):
         every = cases({"folder": folder, "size": size, "shard": shard})
         kept = {name: [] for name in every}
         interleaved({name: outside(case, kept[name]) for name, case in every.items()}, rounds, warm=0)
+        needed = inside(parts, {"folder": folder, "size": size})
     rows = [row(name, every[name]["workers"] or 1, runs) for name, runs in kept.items() if runs]
     small = 256 if quick else 6400
     with tempfile.TemporaryDirectory() as folder:
@@ -179,6 +214,7 @@ def main(number, rounds, quick, inside):
         seconds = interleaved(trainings, rounds, warm=0)
     tables = {
         f"{number} JPEGs to Parquet shards, ResNet50": rows,
+        "What a picture needs": needed,
         f"Training ResNet-20, {small} pictures, batches of 128": training_rows(seconds, small),
     }
     report("scale", "More processes on one host", tables, NOTES, quick)

@@ -126,12 +126,20 @@ def _share_or_folder(text: str) -> float | str:
 @contextlib.contextmanager
 def _joined(addresses: list[str], number: int):
     """Be one of several workers, and end with the process that started them."""
+    from ..progress import say
     from ..training.launching import end_with_parent
+    from ..training.loop import TrainingError
     from ..training.workers import joined
 
     end_with_parent()
-    with joined(addresses, number):
-        yield
+    try:
+        with joined(addresses, number):
+            yield
+    except (ValueError, OSError, ModuleNotFoundError, TrainingError):
+        raise  # would be the same again
+    except Exception as error:  # whatever a backend makes of a worker that is gone
+        say(f"worker {number}: {str(error).strip().splitlines()[0]}")
+        sys.exit(1)
 
 
 def _report(train, arguments, settings, options, said: bool = True) -> None:

@@ -1,5 +1,6 @@
 """Workers as processes: started, watched, and started again from the last checkpoint where one dies."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -27,10 +28,18 @@ def run(command: Sequence[str], addresses, numbers: Sequence[int], epochs: Calla
 
     Raises:
         SystemExit: A worker said what is wrong, and ended.
+        KeyboardInterrupt: The workers have ended.
         RuntimeError: Workers die before an epoch is written.
     """
     attempts, before = 0, epochs()
-    while ended := _once(command, addresses, numbers):
+    while True:
+        try:
+            ended = _once(command, addresses, numbers)
+        except KeyboardInterrupt:
+            say("stopped; --resume goes on from the last epoch")
+            raise
+        if ended is None:
+            return
         number, status, message = ended
         if status == SAID:
             sys.stderr.write(message)
@@ -50,34 +59,30 @@ def run(command: Sequence[str], addresses, numbers: Sequence[int], epochs: Calla
 
 def _once(command, addresses, numbers) -> tuple[int, int, str] | None:
     """None where all ended well; else the number of a worker, its exit status, and what it said."""
-    listed = _free_ports(addresses) if isinstance(addresses, int) else addresses
+    listed = ",".join(_free_ports(addresses) if isinstance(addresses, int) else addresses)
     running, said = {}, {}
-    try:
+    with contextlib.ExitStack() as open_ones:
         for place, number in enumerate(numbers):
             # The first one's words are the training's; of the others' only the last are heard.
-            said[number] = tempfile.TemporaryFile() if place else None  # noqa: SIM115 -- closed below
-            running[number] = subprocess.Popen(
-                [*command, "--as-worker", str(number), "--workers", ",".join(listed)],
+            said[number] = open_ones.enter_context(tempfile.TemporaryFile()) if place else None
+            process = subprocess.Popen(
+                [*command, "--as-worker", str(number), "--workers", listed],
                 env=_environment(place, len(numbers)),
                 stdin=subprocess.PIPE,  # it closes when this process ends, however it does
                 stderr=said[number],
                 start_new_session=True,  # Ctrl-C ends this process, and it them
             )
+            running[number] = open_ones.enter_context(process)
+            open_ones.callback(process.kill)
         while True:
             codes = {number: process.poll() for number, process in running.items()}
-            if not any(code is None for code in codes.values()) and not any(codes.values()):
+            if all(code == 0 for code in codes.values()):
                 return None
             if failed := {number: code for number, code in codes.items() if code}:
                 # One that was killed tells more than one that missed it.
                 number = min(failed, key=failed.get)
                 return number, failed[number], _last_words(said[number])
             time.sleep(0.1)
-    finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
-        for file in filter(None, said.values()):
-            file.close()
 
 
 def _environment(place: int, count: int) -> dict[str, str]:

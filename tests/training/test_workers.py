@@ -153,7 +153,12 @@ def workers_of(process):
     return {line[line.index("--as-worker") + 1]: child for child, line in lines if "--as-worker" in line}
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def wait_for_an_epoch(folder, process):
+    while not (folder / "last.npz").exists() and process.poll() is None:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_a_killed_worker_begins_again_from_the_last_checkpoint(folders, backend):
     whole = start(folders, "whole", "--workers", "2", backend=backend)
     assert whole.wait(300) == 0, (folders / "whole.log").read_text()
@@ -161,8 +166,7 @@ def test_a_killed_worker_begins_again_from_the_last_checkpoint(folders, backend)
         start(folders, "killed", "--workers", "2", backend=backend),
         folders / "killed.training",
     )
-    while not (checkpoint / "last.npz").exists() and process.poll() is None:
-        time.sleep(0.01)
+    wait_for_an_epoch(checkpoint, process)
     workers_of(process)["1"].send_signal(signal.SIGKILL)
     log = folders / "killed.log"
     assert process.wait(300) == 0, log.read_text()
@@ -174,19 +178,33 @@ def test_a_killed_worker_begins_again_from_the_last_checkpoint(folders, backend)
         np.testing.assert_array_equal(as_numpy(one), as_numpy(other), err_msg=one.path)
 
 
-def test_workers_end_with_the_process_that_started_them(folders):
+def test_the_worker_of_another_machine_begins_again_too(folders):
+    """Two commands, as on two machines with one disk, and the worker that writes is killed."""
+    addresses = ",".join(launching._free_ports(2))
+    commands = [start(folders, "out", "--workers", addresses, "--worker", str(number)) for number in range(2)]
+    wait_for_an_epoch(folders / "out.training", commands[0])
+    workers_of(commands[0])["0"].send_signal(signal.SIGKILL)
+    # They share a log's name, and with it the file.
+    assert [process.wait(300) for process in commands] == [0, 0], (folders / "out.log").read_text()
+    assert len(Bundle.load(folders / "out").history) == 4
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_started_them(folders, how):
     process = start(folders, "out", "--workers", "2")
-    while not (folders / "out.training/last.npz").exists() and process.poll() is None:
-        time.sleep(0.01)
+    wait_for_an_epoch(folders / "out.training", process)
     workers = list(workers_of(process).values())
     assert len(workers) == 2
-    process.kill()
+    process.send_signal(how)
     process.wait()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
-    # And the same command goes on.
-    assert start(folders, "out", "--workers", "2", "--resume").wait(300) == 0
-    assert len(Bundle.load(folders / "out").history) == 4
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "stopped; --resume goes on from the last epoch" in (folders / "out.log").read_text()
+    else:
+        assert start(folders, "out", "--workers", "2", "--resume").wait(300) == 0
+        assert len(Bundle.load(folders / "out").history) == 4
 
 
 def test_what_a_worker_finds_wrong_is_said_once(folders):
@@ -214,7 +232,7 @@ def test_epochs_in_between_give_new_attempts(tmp_path):
 
 def epoch_of(number, batch_size, worker, **fields):
     images = np.arange(number, dtype="uint8")[:, None, None, None] + np.zeros((32, 32, 3), "uint8")
-    recipe = changed(modern("resnet20"), batch_size=batch_size, augmentation="none", **fields)
+    recipe = changed(modern(32), batch_size=batch_size, augmentation="none", **fields)
     pictures = Pictures(images, list(images), lambda image: image)
     layout, preset = (lambda images: images), PRESETS["cifar"]
     return Epoch(
@@ -252,11 +270,11 @@ def test_the_shares_of_a_batch_are_the_batch(number, batch_size, count, replicas
 
 def test_what_workers_cannot_share_is_refused():
     data = Samples(tuple(np.zeros((3, 8, 8, 3), "uint8")), ("a", "b", "a"))
-    head = changed(modern("resnet20"), head_epochs=1)
+    head = changed(modern(32), head_epochs=1)
     with pytest.raises(ValueError, match="head_epochs=0 leaves that out"):
         _check_can_be_shared(head, data, Worker(0, 2))
     with pytest.raises(ValueError, match="4 workers share batches of 3 pictures; take fewer workers"):
-        _check_can_be_shared(modern("resnet20"), data, Worker(0, 4))
+        _check_can_be_shared(modern(32), data, Worker(0, 4))
     _check_can_be_shared(head, data, Worker())
 
 
