@@ -121,7 +121,7 @@ def parts(folder: str, size: int) -> list[dict]:
     ready = tf.zeros((32, size, size, 3), tf.uint8)
 
     def seconds(asked) -> float:
-        """All files, from the second batch on: the first one's time is TensorFlow's own start."""
+        """All files, after one batch that does not count: it has TensorFlow's own start in it."""
         asked(0)
         start = time.perf_counter()
         for first in range(0, len(files), 32):

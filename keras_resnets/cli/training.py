@@ -1,6 +1,8 @@
 """Commands that train a network, and that hand one on."""
 
 import contextlib
+import functools
+import os
 import sys
 from pathlib import Path
 
@@ -48,8 +50,8 @@ def finetune(folder, model, recipe, validation, **options):
     import_quietly()
     from ..training.fine_tuning import fine_tune
 
-    settings = {"recipe": recipe, "validation": _share_or_folder(validation)}
-    _report(fine_tune, (bundle_at(model) or model, folder), settings, options)
+    options = _options(options) | {"recipe": recipe, "validation": _share_or_folder(validation)}
+    _report(fine_tune, (bundle_at(model) or model, folder), options)
 
 
 @click.command()
@@ -72,11 +74,6 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
     """Train a network from nothing."""
     addresses, number = _addresses(workers, worker if as_worker is None else as_worker)
     import_quietly()
-    if addresses and as_worker is None:
-        _launch(addresses, number, options["out"])
-        if number:
-            return
-        options["resume"] = True  # all epochs are there: what is left is to measure and to write
     from ..datasets import DATASETS, load
     from ..training.fine_tuning import train
 
@@ -86,34 +83,62 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
         )
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
-    with contextlib.nullcontext() if as_worker is None else _joined(addresses, as_worker):
-        parts = load(dataset, data) if dataset in DATASETS else (dataset, test)
-        _report(train, (bundle_at(model) or model, *parts), {"recipe": recipe}, options, as_worker is None)
+    options = _options(options) | {"recipe": recipe}
+
+    def arguments():
+        return bundle_at(model) or model, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
+
+    if as_worker is not None:
+        with _joined(addresses, as_worker):
+            train(*arguments(), **options)
+        return
+    given = arguments()  # what is wrong with them is said before workers are started
+    if addresses:
+        _launch(addresses, number, options)
+        if number:
+            return
+        options["resume"] = True  # all epochs are there: what is left is to measure and to write
+    _report(train, given, options)
 
 
 def _addresses(workers: str | None, number: int | None) -> tuple[list[str] | int | None, int | None]:
     """What --workers says: addresses, or how many on this machine; and which is meant."""
-    listed = workers.split(",") if workers and not workers.isdecimal() else None
-    if listed and not all(host and port.isdecimal() for host, _, port in (a.rpartition(":") for a in listed)):
-        raise click.UsageError(f"--workers takes a number, or HOST:PORT,HOST:PORT. Received: {workers}")
-    if (number is None) == (listed is not None):
-        raise click.UsageError("--worker goes with the addresses in --workers, and they with it")
-    if listed is None:
+    if workers is None or workers.isdecimal():
+        if number is not None:
+            raise click.UsageError("--worker goes with the addresses in --workers")
+        if workers is not None and int(workers) < 1:
+            raise click.UsageError(f"--workers must be at least 1. Received: {workers}")
         return (int(workers) if workers and int(workers) > 1 else None), None
-    if not 0 <= number < len(listed):
-        raise click.UsageError(f"--worker must be from 0 to {len(listed) - 1}. Received: {number}")
+    listed = workers.split(",")
+    named = [bool(host) and port.isdecimal() for host, _, port in (each.rpartition(":") for each in listed)]
+    if not all(named) or len(set(listed)) < max(2, len(listed)):
+        raise click.UsageError(
+            "--workers takes a number, or the addresses of two and more, HOST:PORT,HOST:PORT. "
+            f"Received: {workers}"
+        )
+    if number is None or not 0 <= number < len(listed):
+        raise click.UsageError(
+            f"--worker says which of the addresses is this machine's, 0 to {len(listed) - 1}. "
+            f"Received: {number}"
+        )
     return listed, number
 
 
-def _launch(addresses: list[str] | int, number: int | None, out: str) -> None:
+def _launch(addresses: list[str] | int, number: int | None, options: dict) -> None:
     """Train with workers: of several machines with one here, else with all."""
-    from ..training.launching import run
+    from ..training.launching import free_ports, run
     from ..training.place import Place
 
-    checkpoint = Place.of(out, resume=True).checkpoint
+    checkpoint = Place.of(options["out"], options["resume"]).checkpoint
+
+    def written():
+        return checkpoint.exists() and checkpoint.stat().st_mtime_ns
+
     command = [sys.executable, "-m", __package__.partition(".")[0], *sys.argv[1:]]
-    numbers = range(addresses) if number is None else (number,)
-    run(command, addresses, numbers, lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns)
+    if isinstance(addresses, int):
+        run(command, functools.partial(free_ports, addresses), range(addresses), written)
+    else:
+        run(command, lambda: addresses, [number], written, pause=5)
 
 
 def _share_or_folder(text: str) -> float | str:
@@ -126,24 +151,26 @@ def _share_or_folder(text: str) -> float | str:
 @contextlib.contextmanager
 def _joined(addresses: list[str], number: int):
     """Be one of several workers, and end with the process that started them."""
-    from ..progress import say
     from ..training.launching import end_with_parent
     from ..training.loop import TrainingError
     from ..training.workers import joined
 
     end_with_parent()
+    status = 0
     try:
         with joined(addresses, number):
             yield
-    except (ValueError, OSError, ModuleNotFoundError, TrainingError):
-        raise  # would be the same again
+    except (ValueError, OSError, ModuleNotFoundError, TrainingError) as error:
+        status, said = 2, str(error)  # would be the same again
     except Exception as error:  # whatever a backend makes of a worker that is gone
-        say(f"worker {number}: {str(error).strip().splitlines()[0]}")
-        sys.exit(1)
+        status, said = 1, f"worker {number}: {type(error).__name__}: {error}".splitlines()[0]
+    if status:
+        complain([said])
+        os._exit(status)  # a backend would wait for the others first
 
 
-def _report(train, arguments, settings, options, said: bool = True) -> None:
-    """Train, and say what came of it."""
+def _options(options: dict) -> dict:
+    """Those of `_training`, as `fine_tune` and `train` take them."""
     from ..training.recipes import parsed
 
     fields = options.pop("fields")
@@ -152,9 +179,12 @@ def _report(train, arguments, settings, options, said: bool = True) -> None:
     fields = parsed(dict(field.split("=", 1) for field in fields))
     if epochs := options.pop("epochs"):
         fields |= {"epochs": epochs}
-    run = train(*arguments, **settings, **options, **fields)
-    if not said:
-        return
+    return options | fields
+
+
+def _report(train, arguments, options) -> None:
+    """Train, and say what came of it."""
+    run = train(*arguments, **options)
     complain(f"left out: {error}" for error in run.metrics["unreadable"])
     click.echo(
         f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "

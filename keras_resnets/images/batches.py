@@ -120,7 +120,7 @@ def keep(
     Returns:
         The readable ones, and for every source None or why it cannot be read.
     """
-    memory = _quarter() if memory is None else memory
+    memory = quarter_of_memory() if memory is None else memory
 
     def read(source):
         try:
@@ -141,7 +141,8 @@ def keep(
     return Pictures(readable, kept, shrink), errors
 
 
-def _quarter() -> float:
+def quarter_of_memory() -> float:
+    """Bytes."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
     except (ValueError, OSError, AttributeError):  # where the system does not say

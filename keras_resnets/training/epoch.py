@@ -68,6 +68,8 @@ class Epoch(keras.utils.PyDataset):
 
     def whole(self) -> "Epoch":
         """The same batches, not shared out."""
+        if self.worker == ALONE:
+            return self
         whole = copy.copy(self)
         whole.worker = ALONE
         return whole

@@ -206,8 +206,15 @@ def _check_can_be_shared(recipe: Recipe, samples: Samples, worker: workers.Worke
             f"several workers or devices train a network on pictures, and the recipe {recipe.name} begins "
             "with the classifier on features; head_epochs=0 leaves that out"
         )
-    if (fewest := min(recipe.batch_size, len(samples.sources))) < worker.parts:
-        raise ValueError(f"{worker.parts} workers share batches of {fewest} pictures; take fewer workers")
+    if recipe.batch_size % worker.parts:
+        raise ValueError(
+            f"batch_size must be a multiple of the {worker.parts} parts that a batch has here, one for each "
+            f"worker's device. Received: batch_size={recipe.batch_size}"
+        )
+    if len(samples.sources) < worker.parts:
+        raise ValueError(
+            f"{len(samples.sources)} pictures are too few for the {worker.parts} parts of a batch"
+        )
 
 
 def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:

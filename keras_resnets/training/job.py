@@ -12,7 +12,7 @@ from rich.progress import Progress
 from ..architecture.accelerating import accelerated
 from ..architecture.rewriting import computing_in
 from ..images.augmentation import AUGMENTATIONS, middle
-from ..images.batches import keep
+from ..images.batches import keep, quarter_of_memory
 from ..images.dataset import Samples
 from ..images.presets import Preset
 from ..inspection import in_layout_of, input_size, normalization_of
@@ -23,7 +23,7 @@ from .epoch import Epoch
 from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
 from .recipes import Recipe
-from .workers import Worker, needs_strategy
+from .workers import Worker, check_same, needs_strategy
 
 _TITLES = ("reading training pictures", "reading validation pictures")
 
@@ -99,6 +99,9 @@ class Job:
         each = zip(self.parts, shrink, _TITLES, strict=True)
         read = [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
         (pictures, numbers, _), (held_out, right, _) = read
+        same = {"recipe": recipe, "seed": self.seed, "list of pictures": (numbers.tobytes(), right.tobytes())}
+        for what, value in same.items():
+            check_same(self.worker, what, value)
         if recipe.pixel_mean and not normalization_of(self.model):  # which has a mean of its own
             look = functools.partial(middle, size=size, preset=preset)
             preset = _with_pixel_mean(preset, pictures if shrink[0] is middle else map(look, pictures))
@@ -135,7 +138,8 @@ class Job:
         """The pictures that can be read, as they are kept, their class numbers, and why others cannot."""
         size = input_size(self.model, preset)
         shrunk = functools.partial(shrink, size=size, preset=preset)
-        pictures, errors = keep(part.sources, shrunk, advance=self._bar(part, title))
+        memory = quarter_of_memory() / self.worker.count  # several may be of one machine
+        pictures, errors = keep(part.sources, shrunk, memory, self._bar(part, title))
         return pictures, self._numbers(part, errors), self._unreadable(errors)
 
     def _bar(self, part: Samples, title: str):

@@ -14,56 +14,62 @@ from ..progress import say
 
 SAID = 2  # the exit status of a command that said what is wrong: again it would say the same
 ATTEMPTS = 3  # without one epoch more
+GRACE = 0.5  # seconds for the others, when one has ended
 
 
-def run(command: Sequence[str], addresses, numbers: Sequence[int], epochs: Callable[[], object]) -> None:
+def run(
+    command: Sequence[str],
+    addresses: Callable[[], Sequence[str]],
+    numbers: Sequence[int],
+    written: Callable[[], object],
+    pause: float = 0,
+) -> None:
     """Run workers to their end.
 
     Args:
         command: What each runs, followed by ``--as-worker NUMBER --workers HOST:PORT,...``, and from the
             second time on by ``--resume``.
-        addresses: ``host:port`` of each; a number stands for as many free ports of this machine.
+        addresses: Gives ``host:port`` of each, at every beginning.
         numbers: Which of them are started here.
-        epochs: What changes when an epoch is written.
+        written: Gives something else when an epoch was written.
+        pause: Seconds to wait before they begin again, which grow: those of other machines end first.
 
     Raises:
         SystemExit: A worker said what is wrong, and ended.
         KeyboardInterrupt: The workers have ended.
         RuntimeError: Workers die before an epoch is written.
     """
-    attempts, before = 0, epochs()
+    attempts, before = 0, written()
     while True:
         try:
-            ended = _once(command, addresses, numbers)
+            ended = _once(command, ",".join(addresses()), numbers)
         except KeyboardInterrupt:
             say("stopped; --resume goes on from the last epoch")
             raise
         if ended is None:
             return
-        number, status, message = ended
+        number, status = ended
         if status == SAID:
-            sys.stderr.write(message)
             raise SystemExit(SAID)
-        attempts = attempts + 1 if epochs() == before else 1
-        before = epochs()
+        attempts = attempts + 1 if written() == before else 1
+        before = written()
         how = f"signal {-status}" if status < 0 else f"status {status}"
         if attempts == ATTEMPTS:
-            sys.stderr.write(message)
             raise RuntimeError(
                 f"worker {number} ended with {how}, {ATTEMPTS} times without one epoch more; "
                 "--resume tries again"
             )
         say(f"worker {number} ended with {how}; all begin again from the last checkpoint")
+        time.sleep(pause * attempts)
         command = [*command, "--resume"]
 
 
-def _once(command, addresses, numbers) -> tuple[int, int, str] | None:
-    """None where all ended well; else the number of a worker, its exit status, and what it said."""
-    listed = ",".join(_free_ports(addresses) if isinstance(addresses, int) else addresses)
+def _once(command: Sequence[str], listed: str, numbers: Sequence[int]) -> tuple[int, int] | None:
+    """None where all ended well; else the number of a worker, and its exit status."""
     running, said = {}, {}
     with contextlib.ExitStack() as open_ones:
         for place, number in enumerate(numbers):
-            # The first one's words are the training's; of the others' only the last are heard.
+            # The first one's words are the training's; the others' last ones are heard where it is silent.
             said[number] = open_ones.enter_context(tempfile.TemporaryFile()) if place else None
             process = subprocess.Popen(
                 [*command, "--as-worker", str(number), "--workers", listed],
@@ -75,18 +81,27 @@ def _once(command, addresses, numbers) -> tuple[int, int, str] | None:
             running[number] = open_ones.enter_context(process)
             open_ones.callback(process.kill)
         while True:
-            codes = {number: process.poll() for number, process in running.items()}
+            codes = _codes(running)
             if all(code == 0 for code in codes.values()):
                 return None
-            if failed := {number: code for number, code in codes.items() if code}:
-                # One that was killed tells more than one that missed it.
-                number = min(failed, key=failed.get)
-                return number, failed[number], _last_words(said[number])
+            if any(codes.values()):
+                break
             time.sleep(0.1)
+        time.sleep(GRACE)  # what was wrong for one is wrong for the others, and the first one says it
+        failed = {number: code for number, code in _codes(running).items() if code}
+        # One that said what is wrong, or was killed, tells more than one that missed another.
+        number = min(failed, key=lambda number: (failed[number] != SAID, failed[number]))
+        if numbers[0] not in failed:
+            sys.stderr.write(_last_words(said[number]))
+        return number, failed[number]
+
+
+def _codes(running: dict[int, subprocess.Popen]) -> dict[int, int | None]:
+    return {number: process.poll() for number, process in running.items()}
 
 
 def _environment(place: int, count: int) -> dict[str, str]:
-    """Of workers on one machine each has a GPU, or a part of the cores."""
+    """Of workers on one machine each sees a GPU, and TensorFlow's take a part of the cores."""
     if count == 1:
         return dict(os.environ)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -99,7 +114,8 @@ def _environment(place: int, count: int) -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[str]:
+def free_ports(count: int) -> list[str]:
+    """Addresses on this machine that nobody listens at."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("localhost", 0))
@@ -110,8 +126,6 @@ def _free_ports(count: int) -> list[str]:
 
 
 def _last_words(file) -> str:
-    if file is None:
-        return ""  # they were heard
     file.seek(0)
     lines = file.read().decode(errors="replace").strip().splitlines()
     return "".join(f"{line}\n" for line in lines[-1:])

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from . import optimizers
 from .epoch import Epoch
 from .recalibration import recalibrate
 from .recipes import Recipe
-from .workers import ALONE, Worker, check_agree, needs_strategy
+from .workers import ALONE, Worker, assign, check_same, needs_strategy
 
 
 class TrainingError(RuntimeError):
@@ -135,11 +136,12 @@ def train(
     network.optimizer.build(network.trainable_variables)
     if keras.backend.backend() != "tensorflow":
         # Else `fit` makes its metrics from the first batch that it reads, and begins with the next one.
-        images, targets, *_ = validation[0]
+        with _naming_what_is_gone(validation):
+            images, targets, *_ = validation[0]
         network.test_on_batch(images, targets)
     if checkpoint and checkpoint.is_file():
         state = _read(checkpoint, network)
-    check_agree(worker, len(state.rows))
+    check_same(worker, "checkpoint", len(state.rows))
     fit, measure = _ways(network, worker)
     epochs, done, pictures = math.ceil(total / steps), len(state.rows) - state.begin, len(first.numbers)
     task = progress.add_task("training", total=epochs * pictures, note=note(state.rows))
@@ -170,7 +172,9 @@ def train(
         kept = f"the checkpoint of epoch {state.written}" if state.written else "no checkpoint"
         raise TrainingError(f"{error}; {kept} is there") from error
     finally:
-        put(network, state.kept)
+        # A worker that fails alone must not wait here for others, and nobody asks for its weights.
+        if worker.count == 1 or sys.exc_info()[0] is None:
+            put(network, state.kept)
     return state
 
 
@@ -223,7 +227,7 @@ def weights_of(network: keras.Model) -> list[np.ndarray]:
 
 def put(network: keras.Model, arrays: list[np.ndarray]) -> None:
     for variable, array in zip(network.weights, arrays, strict=True):
-        variable.assign(array)
+        assign(variable, array)
 
 
 @contextlib.contextmanager
@@ -311,5 +315,5 @@ def _read(path: Path, network: keras.Model) -> State:
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise TrainingError(f"{path} is of another network or optimizer; remove its folder to begin anew")
     for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        assign(variable, value)
     return State(told["rows"], kept, told["chosen"], told["begin"], written=len(told["rows"]))

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from .recipes import Recipe
+from .workers import assign
 
 PATIENCE = 5  # epochs on a plateau
 
@@ -38,7 +39,7 @@ class _PerVariable:
         super().finalize_variable_values(variables)
         for variable in variables:
             # On JAX it is the average's own memory still, which the next step or test gives away.
-            variable.assign(ops.convert_to_numpy(variable).copy())
+            assign(variable, ops.convert_to_numpy(variable).copy())
 
 
 class SGD(_PerVariable, keras.optimizers.SGD):

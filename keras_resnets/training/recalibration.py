@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from .workers import assign
+
 PICTURES = 1024  # more change nothing that can be seen
 
 
@@ -38,9 +40,9 @@ def recalibrate(network: keras.Model, batches: Iterable) -> None:
             break
     for norm, (first, second) in zip(norms, sums, strict=True):
         mean = first / count
-        norm.moving_mean.assign(mean.astype("float32"))
+        assign(norm.moving_mean, mean.astype("float32"))
         with np.errstate(invalid="ignore"):  # of a network that has diverged, which the next loss says
-            norm.moving_variance.assign((second / count - mean**2).clip(0).astype("float32"))
+            assign(norm.moving_variance, (second / count - mean**2).clip(0).astype("float32"))
 
 
 def _moments(norm: keras.layers.BatchNormalization) -> list:

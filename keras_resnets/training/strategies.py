@@ -15,16 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import tensorflow as tf
 
+from .workers import Worker
+
 AHEAD = 3  # batches that are read while others are computed on
 
 
-def place() -> tuple[int, int, int]:
-    """The number of this worker, how many there are, and how many devices each has."""
+def position() -> tuple[int, int, int]:
+    """The number of this worker, how many there are, and how many devices each has.
+
+    Raises:
+        ValueError: Some of the cluster's processes are no workers.
+    """
     strategy = tf.distribute.get_strategy()
     number, count = 0, 1
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        resolver = strategy.cluster_resolver
-        number, count = resolver.task_id or 0, len(resolver.cluster_spec().as_dict().get("worker", [None]))
+        jobs = strategy.cluster_resolver.cluster_spec().as_dict()
+        if others := set(jobs) - {"worker"}:
+            raise ValueError(f"a cluster has workers alone; TF_CONFIG has {', '.join(sorted(others))} too")
+        number, count = strategy.cluster_resolver.task_id or 0, len(jobs.get("worker", [None]))
     return number, count, strategy.num_replicas_in_sync // count
 
 
@@ -37,8 +45,8 @@ def joined(addresses: Sequence[str], number: int) -> Iterator[None]:
         yield
 
 
-def gathered(worker, value: int) -> list[int]:
-    """What each worker has."""
+def gathered(worker: Worker, value: int) -> list[int]:
+    """What each worker has, below 2**24."""
     strategy = tf.distribute.get_strategy()
 
     @tf.function

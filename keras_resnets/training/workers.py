@@ -5,10 +5,12 @@ worker runs the same program on the same pictures, and takes its share of each b
 """
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 
 class Worker(NamedTuple):
@@ -42,13 +44,13 @@ def current() -> Worker:
     """This process.
 
     Raises:
-        ValueError: JAX, and a worker with several devices.
+        ValueError: JAX, and a worker with several devices; TensorFlow, and processes that are no workers.
     """
     match keras.backend.backend():
         case "tensorflow":
             from . import strategies
 
-            return Worker(*strategies.place())
+            return Worker(*strategies.position())
         case "jax" if keras.distribution.distribution():
             import jax
 
@@ -68,28 +70,45 @@ def needs_strategy(worker: Worker) -> bool:
     return worker.parts > 1 and keras.backend.backend() == "tensorflow"
 
 
-def check_agree(worker: Worker, epochs: int) -> None:
-    """Refuse to begin where one worker sees another checkpoint than the others: they would wait for ever.
+def check_same(worker: Worker, what: str, value: object) -> None:
+    """Refuse workers that differ: they would train something else each, or wait for ever.
+
+    Args:
+        what: The name of it.
+        value: What every worker should have; compared by its text.
 
     Raises:
-        ValueError: They have not trained for equally many epochs.
+        ValueError: On all of them, where one has another.
     """
     if worker.count == 1:
         return
+    # As much of a hash as a float32 holds.
+    mine = int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:3])
     if keras.backend.backend() == "jax":
-        import numpy as np
         from jax.experimental import multihost_utils
 
-        found = multihost_utils.process_allgather(np.int32(epochs)).tolist()
+        found = multihost_utils.process_allgather(np.int32(mine)).tolist()
     else:
         from . import strategies
 
-        found = strategies.gathered(worker, epochs)
-    if len(set(found)) > 1:
+        found = strategies.gathered(worker, mine)
+    if other := [number for number, each in enumerate(found) if each != found[0]]:
         raise ValueError(
-            f"the workers found checkpoints of {', '.join(map(str, found))} epochs; OUT has to be on a disk "
-            "that all of them share"
+            f"worker {other[0]} has another {what} than worker 0; all have to be started alike, see the same "
+            "pictures, and share the disk that OUT is on"
         )
+
+
+def assign(variable: keras.Variable, array: np.ndarray) -> None:
+    """Give a variable a value that every worker has.
+
+    JAX would compare the workers' values, one message a variable, and find no NaN equal to another.
+    """
+    if keras.backend.backend() == "jax" and keras.distribution.distribution():
+        import jax
+
+        array = jax.make_array_from_process_local_data(variable.value.sharding, array)
+    variable.assign(array)
 
 
 @contextlib.contextmanager

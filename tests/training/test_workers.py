@@ -33,7 +33,7 @@ SCRIPT = """
 import contextlib, json, sys
 import numpy as np
 from keras_resnets import train
-from keras_resnets.training.workers import check_agree, current, joined
+from keras_resnets.training.workers import check_same, current, joined
 
 way, number, addresses = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",")
 chance = np.random.default_rng(0)
@@ -59,7 +59,7 @@ elif way == "replicas":
         print(json.dumps(losses()))
 elif way == "disagree":
     with joined(addresses, number):
-        check_agree(current(), 3 + number)
+        check_same(current(), "seed", 3 + number)
 else:
     with joined(addresses, number):
         print(json.dumps(losses()))
@@ -83,7 +83,7 @@ def script(tmp_path):
 
 
 def together(script, backend, way):
-    addresses = ",".join(launching._free_ports(2))
+    addresses = ",".join(launching.free_ports(2))
     return [script(backend, way, number, addresses) for number in range(2)]
 
 
@@ -113,10 +113,10 @@ def test_two_replicas_of_a_mirrored_strategy_train_as_one(script):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_workers_that_see_other_checkpoints_say_so(script, backend):
+def test_workers_that_differ_say_so(script, backend):
     for process in together(script, backend, "disagree"):
         _, errors = process.communicate(timeout=300)
-        assert "the workers found checkpoints of 3, 4 epochs; OUT has to be on a disk" in errors
+        assert "worker 1 has another seed than worker 0; all have to be started alike" in errors
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_killed_worker_begins_again_from_the_last_checkpoint(folders, backend)
 
 def test_the_worker_of_another_machine_begins_again_too(folders):
     """Two commands, as on two machines with one disk, and the worker that writes is killed."""
-    addresses = ",".join(launching._free_ports(2))
+    addresses = ",".join(launching.free_ports(2))
     commands = [start(folders, "out", "--workers", addresses, "--worker", str(number)) for number in range(2)]
     wait_for_an_epoch(folders / "out.training", commands[0])
     workers_of(commands[0])["0"].send_signal(signal.SIGKILL)
@@ -208,16 +208,17 @@ def test_workers_end_with_the_process_that_started_them(folders, how):
 
 
 def test_what_a_worker_finds_wrong_is_said_once(folders):
-    process = start(folders, "out", "--workers", "2", "--set", "learning_rate=-1")
+    process = start(folders, "out", "--workers", "2", "--set", "batch_size=15")
     assert process.wait(300) == 2
-    lines = [line for line in (folders / "out.log").read_text().splitlines() if "learning_rate" in line]
-    assert lines == ["keras-resnets: learning_rate must be positive. Received: learning_rate=-1.0"]
+    lines = [line for line in (folders / "out.log").read_text().splitlines() if "batch_size" in line]
+    (line,) = lines
+    assert line.startswith("keras-resnets: batch_size must be a multiple of the 2 parts")
 
 
 def test_workers_that_always_die_are_given_up(capfd):
     dies = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     with pytest.raises(RuntimeError, match="worker 0 ended with signal 9, 3 times without one epoch more"):
-        launching.run(dies, 1, [0], lambda: None)
+        launching.run(dies, lambda: ["-"], [0], lambda: None)
     assert capfd.readouterr().err.count("begin again") == 2
 
 
@@ -226,7 +227,7 @@ def test_epochs_in_between_give_new_attempts(tmp_path):
     script = f"open({str(tmp_path / 'log')!r}, 'a').write('x'); import sys, os; p = {str(tmp_path / 'log')!r}"
     dies = [sys.executable, "-c", f"{script}; sys.exit(0 if os.path.getsize(p) > 9 else 1)"]
     log = tmp_path / "log"
-    launching.run(dies, 1, [0], lambda: log.exists() and log.stat().st_size)
+    launching.run(dies, lambda: ["-"], [0], lambda: log.exists() and log.stat().st_size)
     assert log.stat().st_size == 10
 
 
@@ -273,20 +274,25 @@ def test_what_workers_cannot_share_is_refused():
     head = changed(modern(32), head_epochs=1)
     with pytest.raises(ValueError, match="head_epochs=0 leaves that out"):
         _check_can_be_shared(head, data, Worker(0, 2))
-    with pytest.raises(ValueError, match="4 workers share batches of 3 pictures; take fewer workers"):
+    with pytest.raises(ValueError, match="3 pictures are too few for the 4 parts of a batch"):
         _check_can_be_shared(modern(32), data, Worker(0, 4))
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the 6 parts"):
+        _check_can_be_shared(modern(32), data, Worker(0, 3, 2))
     _check_can_be_shared(head, data, Worker())
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--workers", "two"], "--workers takes a number, or HOST:PORT,HOST:PORT. Received: two"),
-        (["--workers", "one:1,two"], "--workers takes a number, or HOST:PORT,HOST:PORT. Received: one:1,two"),
-        (["--workers", "one:1,two:2"], "--worker goes with the addresses in --workers"),
+        (["--workers", "two"], "--workers takes a number, or the addresses of two and more"),
+        (["--workers", "one:1,two"], "HOST:PORT,HOST:PORT. Received: one:1,two"),
+        (["--workers", "one:1"], "the addresses of two and more"),
+        (["--workers", "one:1,one:1", "--worker", "0"], "the addresses of two and more"),
+        (["--workers", "0"], "--workers must be at least 1. Received: 0"),
+        (["--workers", "one:1,two:2"], "this machine's, 0 to 1. Received: None"),
+        (["--workers", "one:1,two:2", "--worker", "2"], "this machine's, 0 to 1. Received: 2"),
         (["--worker", "1"], "--worker goes with the addresses in --workers"),
         (["--workers", "2", "--worker", "1"], "--worker goes with the addresses in --workers"),
-        (["--workers", "one:1,two:2", "--worker", "2"], "--worker must be from 0 to 1. Received: 2"),
     ],
 )
 def test_options_that_do_not_go_together(options, message):
