@@ -128,8 +128,9 @@ def _launch(addresses: list[str] | int, number: int | None, options: dict) -> No
     """Train with workers: of several machines with one here, else with all."""
     from ..training.launching import free_ports, run
     from ..training.place import Place
+    from ..training.workers import Worker
 
-    checkpoint = Place.of(options["out"], options["resume"]).checkpoint
+    checkpoint = Place.of(options["out"], options["resume"], Worker(number or 0)).checkpoint
 
     def written():
         return checkpoint.exists() and checkpoint.stat().st_mtime_ns

@@ -52,7 +52,7 @@ def gathered(worker: Worker, value: int) -> list[int]:
     @tf.function
     def sent():
         mine = strategy.run(lambda: tf.one_hot(worker.number, worker.count) * value)
-        return strategy.reduce("MEAN", mine, axis=None) * worker.count
+        return strategy.reduce("SUM", mine, axis=None) / worker.replicas
 
     return [round(number) for number in sent().numpy().tolist()]
 
