@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from keras_resnets import Bundle, TrainingError, create, fine_tune, preprocess, preset_of, train
-from keras_resnets.images import batches as batches_module
 from keras_resnets.images.dataset import Samples
-from keras_resnets.training import features, loop
+from keras_resnets.training import features, job, loop
 from keras_resnets.training.epoch import Epoch
 from keras_resnets.training.recipes import changed, modern
 
@@ -191,7 +190,7 @@ def test_class_weights_go_with_the_mixture(data):
 
 def test_a_picture_that_vanishes_is_named(tmp_path, monkeypatch):
     """Nothing fits into memory here, so every picture is read again at each pass."""
-    monkeypatch.setattr(batches_module, "_quarter", lambda: 0)
+    monkeypatch.setattr(job, "quarter_of_memory", lambda: 0)
     paths = [write_picture(tmp_path / f"{i}.png", seed=i) for i in range(8)]
     samples = Samples(tuple(paths), tuple("abababab"))
     before = loop._Watch.on_train_batch_end

@@ -143,7 +143,14 @@ def command(folders, out, *more):
 def start(folders, out, *more, backend="tensorflow"):
     line = list(map(str, command(folders, out, *more)))
     with (folders / f"{out}.log").open("w") as log:
-        return subprocess.Popen(line, env=os.environ | {"KERAS_BACKEND": backend}, stdout=log, stderr=log)
+        return subprocess.Popen(
+            line,
+            env=os.environ | {"KERAS_BACKEND": backend},
+            stdout=log,
+            stderr=log,
+            # What runs in a shell's background ignores Ctrl-C, and so would what it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def workers_of(process):
