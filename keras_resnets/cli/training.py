@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import click
@@ -153,7 +154,6 @@ def _share_or_folder(text: str) -> float | str:
 def _joined(addresses: list[str], number: int):
     """Be one of several workers, and end with the process that started them."""
     from ..training.launching import end_with_parent
-    from ..training.loop import TrainingError
     from ..training.workers import joined
 
     end_with_parent()
@@ -161,10 +161,12 @@ def _joined(addresses: list[str], number: int):
     try:
         with joined(addresses, number):
             yield
-    except (ValueError, OSError, ModuleNotFoundError, TrainingError) as error:
-        status, said = 2, str(error)  # would be the same again
-    except Exception as error:  # whatever a backend makes of a worker that is gone
-        status, said = 1, f"worker {number}: {type(error).__name__}: {error}".splitlines()[0]
+    except Exception as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1]):
+            status, said = 2, str(error)  # what this package finds wrong would be the same again
+        else:  # whatever a backend makes of a worker that is gone: JAX a ValueError
+            status, said = 1, f"worker {number}: {type(error).__name__}: {error}".splitlines()[0]
     if status:
         complain([said])
         os._exit(status)  # a backend would wait for the others first
