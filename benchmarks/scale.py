@@ -10,7 +10,6 @@ the others.
 import importlib.util
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from networks import build, randomise
 from PIL import Image
 from pipeline import make_photographs
 from reporting import report
-from worker import ENVIRONMENT, Failed
+from worker import ran
 
 ACTORS = WORKERS = (1, 2, 4)
 EPOCHS = (1, 4)  # of two trainings: what the longer one takes more is the training
@@ -64,11 +63,8 @@ def once(
 
 def inside(function, arguments: dict):
     """What a function of this file gives in a process of its own."""
-    command = [sys.executable, __file__, "--inside", function.__name__, json.dumps(arguments)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
-    return json.loads(done.stdout.splitlines()[-1])
+    said = ran([sys.executable, __file__, "--inside", function.__name__, json.dumps(arguments)])
+    return json.loads(said.splitlines()[-1])
 
 
 def outside(arguments: dict, kept: list[dict]):
@@ -155,9 +151,7 @@ def trained(folder: str, workers: int, epochs: int):
             command = [sys.executable, "-m", "keras_resnets", "train", *data, *recipe, "--set", "ema=0"]
             command += ["--workers", str(workers)] if workers > 1 else []
             start = time.perf_counter()
-            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-            if done.returncode:
-                raise Failed(done.stderr.strip()[-300:])
+            ran(command)
             return time.perf_counter() - start
 
     return run

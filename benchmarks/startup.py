@@ -6,7 +6,6 @@ An import is timed from outside, with the interpreter's own start; building and 
 imports.
 """
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 import click
 from measuring import interleaved, table
 from reporting import report
-from worker import ENVIRONMENT, Failed
+from worker import ran
 
 _INSIDE = """
 import time
@@ -44,10 +43,7 @@ def inside(imports: str, work: str) -> Callable[[], float]:
 
 
 def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
-    return done.stdout
+    return ran([sys.executable, "-c", code])
 
 
 OURS = "from keras_resnets import ResNet50"

@@ -52,6 +52,18 @@ class Failed(Exception):
     """Why a case could not be built or run."""
 
 
+def ran(command: list[str]) -> str:
+    """What a process prints that runs once and ends.
+
+    Raises:
+        Failed: It ended with an error; with the last that it said.
+    """
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
+    return done.stdout
+
+
 @contextlib.contextmanager
 def worker(case: Case) -> Iterator[Callable[[], dict]]:
     """A function that runs the case once, in a process that lives as long as the context."""

@@ -105,11 +105,12 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
 def _addresses(workers: str | None, number: int | None) -> tuple[list[str] | int | None, int | None]:
     """What --workers says: addresses, or how many on this machine; and which is meant."""
     if workers is None or workers.isdecimal():
+        count = int(workers or 1)
         if number is not None:
             raise click.UsageError("--worker goes with the addresses in --workers")
-        if workers is not None and int(workers) < 1:
+        if count < 1:
             raise click.UsageError(f"--workers must be at least 1. Received: {workers}")
-        return (int(workers) if workers and int(workers) > 1 else None), None
+        return (count if count > 1 else None), None
     listed = workers.split(",")
     named = [bool(host) and port.isdecimal() for host, _, port in (each.rpartition(":") for each in listed)]
     if not all(named) or len(set(listed)) < max(2, len(listed)):
@@ -157,7 +158,6 @@ def _joined(addresses: list[str], number: int):
     from ..training.workers import joined
 
     end_with_parent()
-    status = 0
     try:
         with joined(addresses, number):
             yield
@@ -167,7 +167,6 @@ def _joined(addresses: list[str], number: int):
             status, said = 2, str(error)  # what this package finds wrong would be the same again
         else:  # whatever a backend makes of a worker that is gone: JAX a ValueError
             status, said = 1, f"worker {number}: {type(error).__name__}: {error}".splitlines()[0]
-    if status:
         complain([said])
         os._exit(status)  # a backend would wait for the others first
 

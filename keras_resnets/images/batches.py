@@ -106,7 +106,7 @@ class Pictures(Sequence):
 def keep(
     sources: Sequence,
     shrink: Callable[[np.ndarray], np.ndarray],
-    memory: float | None = None,
+    memory: float,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[Pictures, list[str | None]]:
     """Read every picture once and keep what fits.
@@ -114,13 +114,12 @@ def keep(
     Args:
         sources: As `read_image` takes them.
         shrink: From uint8 (H, W, 3) to what is kept, uint8.
-        memory: Bytes that may be kept; None is a quarter of the machine's.
+        memory: Bytes that may be kept.
         advance: Called with the number of pictures that were read since it was called last.
 
     Returns:
         The readable ones, and for every source None or why it cannot be read.
     """
-    memory = quarter_of_memory() if memory is None else memory
 
     def read(source):
         try:
@@ -142,7 +141,7 @@ def keep(
 
 
 def quarter_of_memory() -> float:
-    """Bytes."""
+    """In bytes, of the machine's: what may be kept of pictures."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
     except (ValueError, OSError, AttributeError):  # where the system does not say

@@ -75,10 +75,10 @@ class Epoch(keras.utils.PyDataset):
         return whole
 
     def __getitem__(self, index: int):
-        group, share = self.groups[index], self._share(index)
+        group = self.groups[index]
         # Pictures are mixed with others of their batch, which may be in another worker's share.
         mixes = self.epoch is not None and bool(self.recipe.mixup or self.recipe.cutmix)
-        group = group if mixes else group[share]
+        group = group if mixes else self._share(group)
         try:
             images = np.stack(list(_POOL.map(self._drawn, group)))
         except ImageError as error:
@@ -89,15 +89,15 @@ class Epoch(keras.utils.PyDataset):
         if mixes:
             chance = self._chance("mixing", index)
             images, targets = mixed(images, targets, self.recipe.mixup, self.recipe.cutmix, chance)
-            images, targets = images[share], targets[share]
+            images, targets = self._share(images), self._share(targets)
         batch = self.layout(images), targets
         return batch if self.weights is None else (*batch, (targets @ self.weights).astype("float32"))
 
-    def _share(self, index: int) -> np.ndarray:
-        """Which pictures of a batch are this worker's."""
+    def _share(self, batch: np.ndarray) -> np.ndarray:
+        """What this worker has of a batch; nothing is copied where it is alone."""
         number, count, replicas = self.worker
-        rows = np.arange(len(self.groups[index])).reshape(-1, count, replicas)
-        return rows[:, number].reshape(-1)
+        one = batch.shape[1:]
+        return batch.reshape(-1, count, replicas, *one)[:, number].reshape(-1, *one)
 
     def _drawn(self, number: int) -> np.ndarray:
         picture = self.pictures[number]

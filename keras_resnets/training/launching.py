@@ -39,10 +39,10 @@ def run(
         KeyboardInterrupt: The workers have ended.
         RuntimeError: Workers die before an epoch is written.
     """
-    attempts, before = 0, written()
+    attempts, before, more = 0, written(), ()
     while True:
         try:
-            ended = _once(command, ",".join(addresses()), numbers)
+            ended = _once([*command, *more], ",".join(addresses()), numbers)
         except KeyboardInterrupt:
             say("stopped; --resume goes on from the last epoch")
             raise
@@ -61,7 +61,7 @@ def run(
             )
         say(f"worker {number} ended with {how}; all begin again from the last checkpoint")
         time.sleep(pause * attempts)
-        command = [*command, "--resume"]
+        more = ("--resume",)
 
 
 def _once(command: Sequence[str], listed: str, numbers: Sequence[int]) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from ..conftest import as_numpy
 BACKENDS = ("tensorflow", "jax")
 # Every picture's draws are its own, whoever computes it.
 SCRIPT = """
-import contextlib, json, sys
+import json, sys
 import numpy as np
 from keras_resnets import train
 from keras_resnets.training.workers import check_same, current, joined
