@@ -1,15 +1,20 @@
 """Pictures read in parallel: in batches while the last one is computed on, or all at once to be kept."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
 from .reading import ImageError, read_image
 
 WORKERS = min(8, 2 * (os.cpu_count() or 1))  # decoding releases Python's lock
+
+# Where Linux says how much a container may take: control groups of version 2 and 1.
+MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +145,13 @@ def keep(
     return Pictures(readable, kept, shrink), errors
 
 
-def quarter_of_memory() -> float:
-    """In bytes, of the machine's: what may be kept of pictures."""
+def quarter_of_memory(limits: Iterable[str | os.PathLike] = MEMORY_LIMITS) -> float:
+    """In bytes, of the machine's or, where that is less, the container's: what may be kept of pictures."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # where the system does not say
-        return 2e9
+        memory = 8e9
+    for limit in limits:
+        with contextlib.suppress(OSError, ValueError):  # there is none: no such file, or "max"
+            memory = min(memory, int(Path(limit).read_text()))
+    return memory / 4

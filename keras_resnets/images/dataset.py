@@ -12,6 +12,13 @@ import numpy as np
 
 from .reading import SUFFIXES
 
+# All that a person takes for a picture. Those that are not read are sources, too, so that reading lists them.
+PICTURES = (
+    *SUFFIXES, ".jfif", ".jpe",
+    ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".svg", ".tga",
+    ".arw", ".cr2", ".dng", ".nef",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -21,13 +28,13 @@ class Samples:
         sources: One a sample: the path of a file, or an array as `read_image` takes it.
         labels: The class of each, as its folder or its row calls it.
         order: All classes, where their publisher numbers them; None sorts them.
-        empty: Folders that look like a class and hold no picture.
+        left_out: What lay beside them and is no sample, a sentence each.
     """
 
     sources: tuple
     labels: tuple[str, ...]
     order: tuple[str, ...] | None = None
-    empty: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,12 +58,17 @@ def samples_of(data) -> Samples:
             numbers or names.
 
     Raises:
-        ValueError: Images and classes of different number.
+        ValueError: Images and classes of different number, or none at all.
     """
-    if isinstance(data, Samples):
-        return data
-    if not isinstance(data, (tuple, list)):
+    if not isinstance(data, (Samples, tuple, list)):
         return scan(data)
+    samples = data if isinstance(data, Samples) else _from_arrays(data)
+    if not samples.sources:
+        raise ValueError("data must hold at least one picture. Received: none")
+    return samples
+
+
+def _from_arrays(data: Sequence) -> Samples:
     if len(data) != 2:
         raise ValueError(f"data must be a folder, a CSV, or (images, classes). Received: {len(data)} things")
     images, labels = data
@@ -72,7 +84,8 @@ def scan(data: str | os.PathLike) -> Samples:
 
     Args:
         data: A folder with a sub-folder a class; a CSV file, or a folder with ``labels.csv``, whose
-            first column is the path (from the CSV's folder) and whose second is the class.
+            first column is the path (from the CSV's folder) and whose second is the class. A first row names
+            the columns where its first cell is no file and does not end as a picture does.
 
     Raises:
         FileNotFoundError: Nothing is there, or no picture in it.
@@ -94,9 +107,10 @@ def scan(data: str | os.PathLike) -> Samples:
 
 
 def _from_table(table: Path) -> Samples:
-    with table.open(newline="", encoding="utf-8-sig") as file:
+    # A file's name may be any bytes: they are kept as the system's own listing of a folder keeps them.
+    with table.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    if rows and not (table.parent / rows[0][0]).exists():
+    if rows and not _is_picture(first := table.parent / rows[0][0]) and not first.is_file():
         rows = rows[1:]  # the columns' names
     if any(len(row) < 2 for row in rows):
         raise ValueError(f"{table}: every row needs two columns, file and class")
@@ -104,11 +118,39 @@ def _from_table(table: Path) -> Samples:
 
 
 def _from_folders(folder: Path) -> Samples:
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = [path for name in classes for path in sorted(name.iterdir()) if path.suffix.lower() in SUFFIXES]
-    labels = [path.parent.name for path in found]
-    empty = sorted({path.name for path in classes} - set(labels))
-    return Samples(tuple(found), tuple(labels), empty=tuple(empty))
+    beside, classes = _inside(folder)
+    found, deeper, left_out = [], [], []
+    for path in classes:
+        pictures, folders = _inside(path)
+        found += pictures
+        deeper += folders
+        if not pictures:
+            left_out.append(f"the class folder {path.name} holds no picture; it is left out")
+    left_out += _counted("folders inside a class folder are not looked into", deeper)
+    left_out += _counted("pictures beside the class folders are left out", beside)
+    return Samples(tuple(found), tuple(path.parent.name for path in found), left_out=tuple(left_out))
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures and the folders in a folder, sorted; hidden ones are neither."""
+    pictures, folders = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            folders.append(path)
+        elif _is_picture(path):
+            pictures.append(path)
+    return pictures, folders
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+def _counted(what: str, examples: Sequence) -> list[str]:
+    """One sentence on all of them, or none."""
+    return [f"{what}: {len(examples)}, such as {examples[0]}"] if examples else []
 
 
 def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
@@ -144,8 +186,8 @@ def repeated(sources: Sequence) -> list[list[int]]:
     several = {size for size, count in Counter(sizes).items() if count > 1 and size is not None}
     groups = defaultdict(list)
     for number, size in enumerate(sizes):
-        if size in several:
-            groups[size, _digest(sources[number])].append(number)
+        if size in several and (digest := _digest(sources[number])):
+            groups[size, digest].append(number)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -158,8 +200,11 @@ def _size(source) -> int | tuple | None:
         return None
 
 
-def _digest(source) -> bytes:
-    data = np.ascontiguousarray(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
+def _digest(source) -> bytes | None:
+    try:
+        data = np.ascontiguousarray(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
+    except OSError:  # said when it is read
+        return None
     return hashlib.sha256(data).digest()
 
 
@@ -183,9 +228,10 @@ def findings(train: Samples, held_out: Samples) -> list[str]:
     check_classes(train)
     if strange := sorted(set(held_out.labels) - set(train.classes)):
         raise ValueError(f"classes of the validation are not in the training: {', '.join(strange)}")
-    found = [f"the class folder {name} holds no picture; it is left out" for name in train.empty]
-    if missing := sorted(set(train.classes) - set(held_out.labels)):
-        found.append(f"classes without a picture to validate with: {', '.join(missing)}")
+    found = list(dict.fromkeys(train.left_out + held_out.left_out))  # two parts of one folder share them
+    for part, purpose in ((train, "train on, whose answers are never right"), (held_out, "validate with")):
+        if missing := sorted(set(train.classes) - set(part.labels)):
+            found.append(f"classes without a picture to {purpose}: {', '.join(missing)}")
     sources, labels = train.sources + held_out.sources, train.labels + held_out.labels
     groups = repeated(sources)
     several = [group for group in groups if len({labels[number] for number in group}) > 1]
@@ -194,9 +240,8 @@ def findings(train: Samples, held_out: Samples) -> list[str]:
         (several, "in two classes"),
         (across, "both in the training and in the validation, which is then too good"),
     ):
-        if some:
-            example = " = ".join(_called(sources[number], number) for number in (some[0][0], some[0][-1]))
-            found.append(f"the same pictures are {what}: {len(some)}, such as {example}")
+        pairs = [[_called(sources[number], number) for number in (group[0], group[-1])] for group in some]
+        found += _counted(f"the same pictures are {what}", [" = ".join(pair) for pair in pairs])
     return found
 
 

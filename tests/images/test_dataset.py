@@ -1,10 +1,13 @@
+import os
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_resnets.images.batches import keep, read_batches
-from keras_resnets.images.dataset import Samples, findings, repeated, samples_of, scan, split
+from keras_resnets.images.batches import keep, quarter_of_memory, read_batches
+from keras_resnets.images.dataset import Samples, check_classes, findings, repeated, samples_of, scan, split
 from keras_resnets.images.reading import ImageError, read_image
 
 from ..conftest import write_picture
@@ -34,11 +37,34 @@ def test_a_table_of_files(tmp_path):
         scan(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "first, labels",
+    [
+        ("file,class", ("cat",)),
+        ("images,label", ("cat",)),  # a folder has that name
+        ("images/0.png,dog", ("dog", "cat")),
+        ("images/gone.png,dog", ("dog", "cat")),
+        ("images/gone.TIF,dog", ("dog", "cat")),
+        ("images/0001,dog", ("dog", "cat")),  # a file without a suffix
+    ],
+)
+def test_a_first_row_is_a_header_where_it_names_no_picture(first, labels, tmp_path):
+    (tmp_path / "images").mkdir()
+    write_picture(tmp_path / "images/0.png").with_name("0001").touch()
+    (tmp_path / "labels.csv").write_text(f"{first}\nimages/0.png,cat\n")
+    assert scan(tmp_path).labels == labels
+
+
 def test_no_data_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no data at"):
         scan(tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match="a sub-folder a class"):
         scan(tmp_path)
+    for nothing in (([], []), (np.empty((0, 4, 4, 3), "uint8"), []), Samples((), ())):
+        with pytest.raises(ValueError, match="data must hold at least one picture"):
+            samples_of(nothing)
+    with pytest.raises(ValueError, match="at least 2 classes are needed. Received: 0"):
+        check_classes(Samples((), ()))
 
 
 @given(
@@ -97,8 +123,36 @@ def test_an_empty_class_folder_is_said(tmp_path):
     write_picture(tmp_path / "a/0.png")
     write_picture(tmp_path / "b/0.png", seed=1)
     samples = scan(tmp_path)
-    assert samples.empty == ("nothing",) and samples.classes == ("a", "b")
-    assert "the class folder nothing holds no picture; it is left out" in findings(samples, samples)
+    assert samples.classes == ("a", "b")
+    assert findings(samples, samples)[0] == "the class folder nothing holds no picture; it is left out"
+
+
+def test_pictures_that_are_not_looked_for_are_said(tmp_path):
+    folder_of(tmp_path, a=2, b=2)
+    for name in ("a/Thumbs.db", "a/notes.txt", "a/.hidden.png", "labels.json", ".hidden.png"):
+        (tmp_path / name).write_text("no picture")
+    before = scan(tmp_path)
+    assert len(before.sources) == 4 and before.left_out == ()
+    for name in ("a/more", "b/x.png", "b/.cache"):
+        (tmp_path / name).mkdir()
+    for name in ("0.jpg", "1.TIFF"):
+        (tmp_path / name).touch()
+    samples = scan(tmp_path)
+    assert samples.sources == before.sources
+    assert samples.left_out == (
+        f"folders inside a class folder are not looked into: 2, such as {tmp_path}/a/more",
+        f"pictures beside the class folders are left out: 2, such as {tmp_path}/0.jpg",
+    )
+    for parts in (split(samples, 0.5, 0), (samples, before), (before, samples)):
+        assert [sentence for sentence in findings(*parts) if "same" not in sentence] == [*samples.left_out]
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_listed_as_one_that_cannot_be_read(tmp_path):
+    folder_of(tmp_path, a=1, b=1)
+    page = write_picture(tmp_path / "a/page.TIF")
+    write_picture(tmp_path / "b/photo.jfif")  # JPEG
+    pictures, errors = keep(scan(tmp_path).sources, lambda picture: picture, memory=1e6)
+    assert len(pictures) == 3 and [error.split(":")[0] for error in errors if error] == [str(page)]
 
 
 def test_the_same_picture_again_stays_on_one_side():
@@ -128,6 +182,13 @@ def test_what_would_spoil_the_measure_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"at least 2 classes are needed. Received: 1 \(a\)"):
         findings(held_out, held_out)
     assert findings(samples_of((images[:4], list("abab"))), samples_of((images[4:], list("ab")))) == []
+    order = ("a", "b", "c")
+    assert findings(
+        Samples((*images[:2],), ("a", "b"), order), Samples((*images[2:4],), ("a", "c"), order)
+    ) == [
+        "classes without a picture to train on, whose answers are never right: c",
+        "classes without a picture to validate with: b",
+    ]
 
 
 def test_files_that_are_the_same_are_found_by_content(tmp_path):
@@ -135,6 +196,39 @@ def test_files_that_are_the_same_are_found_by_content(tmp_path):
     (tmp_path / "2.png").write_bytes(first.read_bytes())
     other = write_picture(tmp_path / "3.png", seed=1)
     assert repeated([first, other, tmp_path / "2.png", tmp_path / "missing.png"]) == [[0, 2]]
+
+
+def test_what_cannot_be_read_is_no_repetition(tmp_path):
+    folders = [tmp_path / name for name in ("0.png", "1.png", "2.png", "3.png")]
+    for folder in folders:
+        folder.mkdir()
+    assert len({folder.stat().st_size for folder in folders}) == 1
+    assert repeated(folders) == []
+    samples = Samples(tuple(folders), tuple("abab"))
+    assert findings(*split(samples, 0.5, 0)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_the_name_of_a_file_may_be_any_bytes(tmp_path):
+    folder_of(tmp_path, a=2, b=2)
+    named = [
+        (tmp_path / name / "0.png").rename(tmp_path / name / os.fsdecode(b"K\xe4se.png")) for name in "ab"
+    ]
+    samples = scan(tmp_path)
+    assert samples.sources[1::2] == (*named,) and repeated(named) == [[0, 1]]
+    assert any("in two classes" in sentence for sentence in findings(*split(samples, 0.5, 0)))
+    (tmp_path / "labels.csv").write_bytes(b"a/K\xe4se.png,a\nb/K\xe4se.png,b\n")
+    assert scan(tmp_path).sources == (*named,)
+    assert keep(named, lambda picture: picture, memory=1e6)[1] == [None, None]
+
+
+def test_the_memory_of_a_container_is_its_own(tmp_path):
+    machine, limits = quarter_of_memory([]), [tmp_path / name for name in ("missing", "2", "1")]
+    limits[1].write_text("max\n")
+    limits[2].write_text("9223372036854771712\n")  # no limit, in version 1
+    assert quarter_of_memory(limits) == machine > 1e6
+    limits[1].write_text("2000000\n")
+    assert quarter_of_memory(limits) == 500_000
 
 
 def test_pictures_are_kept_while_there_is_memory(tmp_path):
