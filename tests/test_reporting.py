@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_resnets import Bundle, measures, preset_of
 from keras_resnets.images.labels import numbered
-from keras_resnets.reporting import missing, report, write_report
+from keras_resnets.reporting import figures, missing, report, write_report
 
 from .conftest import randomise, tiny, write_picture
 
@@ -176,14 +176,74 @@ def test_a_page_of_three_classes(three, tmp_path):
 
 
 def test_the_figures_are_files_too(three, tmp_path):
-    path = write_report(tmp_path, three, scored([0, 1, 2], 3), np.array([0, 1, 2]), [None] * 3)
+    sources = [None, None, write_picture(tmp_path / "a.png")]
+    path = write_report(tmp_path, three, scored([0, 1, 0], 3), np.array([0, 1, 2]), sources)
+    names = ["calibration.png", "confusion.png", "learning.png", "mistakes.png"]
     files = sorted((tmp_path / "figures").iterdir())
-    assert [file.name for file in files] == ["calibration.png", "confusion.png", "learning.png"]
+    assert [file.name for file in files] == names
     for file in files:
         with Image.open(file) as image:
             image.load()
             assert image.format == "PNG" and len(np.unique(np.asarray(image.convert("L")))) > 10
-        assert base64.b64encode(file.read_bytes()).decode() in path.read_text(encoding="utf-8")
+        inside = base64.b64encode(file.read_bytes()).decode() in path.read_text(encoding="utf-8")
+        assert inside == (file.name != "mistakes.png")  # the page lays its pictures out itself
+
+
+@pytest.mark.parametrize("answers", [[0, 1], [0, 0]], ids=["all right", "vanished since"])
+def test_without_a_mistake_to_show_there_is_no_sheet(answers, tmp_path):
+    write_report(tmp_path, bundle_of("a", "b"), scored(answers, 2), np.array([0, 1]), ["away.png"] * 2)
+    assert not (tmp_path / "figures/mistakes.png").exists()
+
+
+def test_the_sheet_of_mistakes(chance):
+    pictures = chance.integers(0, 256, (3, 2, 20, 30, 3), dtype="uint8")
+    said = [("cat", "of $1$", 0.876), ("W" * 30, "M" * 30, 1.0), ("a", "b", 0.5)]
+    rows = [
+        {"true": true, "answer": answer, "score": score, "picture": picture, "heat": heat}
+        for (true, answer, score), (picture, heat) in zip(said, pictures, strict=True)
+    ]
+    figure = figures.mistakes(rows, figures.LIGHT)
+    figure.draw_without_rendering()
+    places = [axes for axes in figure.axes if axes.images]
+    for axes, shown in zip(places, pictures, strict=True):
+        np.testing.assert_array_equal([image.get_array() for image in axes.images], shown)
+    titles = [axes.get_title(loc="left") for axes in places]
+    assert titles[0] == "true class: cat\nanswer: of $1$, 0.88"
+    assert titles[1] == f"true class: {'W' * 19}…\nanswer: {'M' * 19}…, 1.00"
+    left, right = (axes.get_tightbbox() for axes in places[:2])
+    assert left.x1 < right.x0 and right.x1 <= figure.bbox.x1  # the longest name is not cut
+
+
+@pytest.mark.parametrize("most", [9, 99_999])
+def test_a_count_fits_its_cell(most):
+    names = [f"class {i}" for i in range(figures.CELLS)]
+    matrix = np.full((len(names), len(names)), most)
+    figure = figures.confusion(matrix, names, np.arange(len(names)), figures.LIGHT)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert len(axes.texts) == matrix.size and axes.texts[0].get_text() == f"{most:,}"
+    cell = axes.get_window_extent().width / len(names)
+    assert 0 < max(text.get_window_extent().width for text in axes.texts) < cell
+
+
+@pytest.mark.parametrize("accuracies", [(0.991, 0.994), (1.0, 1.0), (0.2, 1.0), (0.1, 0.1)])
+def test_ticks_of_accuracy_differ_and_end_at_100(accuracies):
+    history = [{"epoch": i, "accuracy": value, "val_accuracy": value} for i, value in enumerate(accuracies)]
+    figure = figures.learning(history, 1, figures.LIGHT)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    assert not axes.lines[-1].get_clip_on()  # the dot of the kept epoch is whole at the edge, too
+    low, high = axes.get_ylim()
+    values = [value for value in axes.get_yticks() if low <= value <= high]
+    labels = axes.yaxis.get_major_formatter().format_ticks(values)
+    assert 2 < len(labels) == len(set(labels)) and max(values) < 1.001
+    assert [float(label.removesuffix(" %")) for label in labels] == pytest.approx(np.multiply(values, 100))
+
+
+def test_names_of_files_that_are_not_utf_8(tmp_path):
+    given = bundle_of("a", "b"), scored([1], 2), np.array([0]), ["h\udce4.png"], ["\udce4.png: empty"]
+    page = Page(write_report(tmp_path, *given))
+    assert "h?.png: no such file" in page.text and "?.png: empty" in page.text
 
 
 def test_without_mistakes_without_notes(tmp_path):

@@ -81,7 +81,8 @@ def learning(history: Sequence[dict], kept: float | None, ink: Ink):
                 axes.axvline(kept, color=ink.red, linewidth=0.8, zorder=1)
                 title = f"kept: epoch {kept:.0f}"
                 value = row.get(f"val_{name}", math.nan)
-                axes.plot(kept, value, "o", color=ink.red, markersize=5, label=title, zorder=5)
+                dot = {"markersize": 5, "zorder": 5, "clip_on": False}
+                axes.plot(kept, value, "o", color=ink.red, label=title, **dot)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if name == "loss" and _wide(line.get_ydata() for line in axes.lines[:2]):
             axes.set_yscale("log")
@@ -90,6 +91,7 @@ def learning(history: Sequence[dict], kept: float | None, ink: Ink):
         if len(history) == 1:
             axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
     axes.yaxis.set_major_formatter(_percent)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.009))  # where all is right no tick is above 100 %
     _legend(figure, axes, ink)
     return figure
 
@@ -121,8 +123,10 @@ def confusion(matrix: np.ndarray, names: Sequence[str], shown: np.ndarray, ink: 
     axes.grid(which="minor", color=ink.line, linewidth=0.6)
     axes.spines[:].set_visible(True)
     axes.tick_params(which="both", length=0)
+    digits = len(f"{counts.max():,}")
+    size = min(8, 72 * side / len(shown) / (0.7 * digits))  # a number is as wide as its cell at most
     for row, column in np.argwhere(counts):
-        letters = _letters(ink, 8, ink.paper if shares[row, column] > 0.55 else ink.text)
+        letters = _letters(ink, size, ink.paper if shares[row, column] > 0.55 else ink.text)
         axes.text(column, row, f"{counts[row, column]:,}", **letters, ha="center", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02, format=_percent)
     bar.set_label("share of the true class", **_letters(ink))
@@ -156,6 +160,29 @@ def reliability(measured: Calibration, ink: Ink):
     return figure
 
 
+def mistakes(rows: Sequence[dict], ink: Ink):
+    """Pictures with a wrong answer, beside each the heat over it.
+
+    Args:
+        rows: One dictionary a picture, at least one: the names true and answer, the score, and picture and
+            heat, uint8 (H, W, 3), of one size in all rows.
+        ink: Its colours.
+    """
+    height, width, _ = rows[0]["picture"].shape
+    lines = math.ceil(len(rows) / 2)
+    figure = _figure(lines * (0.24 * WIDTH * height / width + 0.45), ink)
+    grid = figure.subplots(lines, 2, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, row in zip(grid, rows, strict=False):  # the last place may stay empty
+        for left, pixels in ((0, row["picture"]), (1.03 * width, row["heat"])):
+            axes.imshow(pixels, interpolation="bilinear", extent=(left, left + width, 0, height))
+        axes.set_xlim(0, 2.03 * width)
+        title = f"true class: {_short(row['true'])}\nanswer: {_short(row['answer'])}, {row['score']:.2f}"
+        axes.set_title(title, loc="left", **_letters(ink, 8))
+    return figure
+
+
 def _wide(curves) -> bool:
     """Whether one early epoch would press all others flat."""
     values = np.concatenate([np.asarray(curve, float) for curve in curves])
@@ -164,7 +191,7 @@ def _wide(curves) -> bool:
 
 
 def _percent(value: float, place=None) -> str:
-    return f"{100 * value:.0f} %"
+    return f"{100 * value:g} %"
 
 
 def _short(name: str) -> str:

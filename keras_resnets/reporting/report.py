@@ -42,7 +42,7 @@ def write_report(
     sources: Sequence,
     unreadable: Sequence[str] = (),
 ) -> Path:
-    """Write ``report.html``, which needs no other file, and its figures as ``figures/*.png``.
+    """Write ``report.html``, which needs no other file, and its figures and mistakes as ``figures/*.png``.
 
     Args:
         folder: Where to; made if it is not there.
@@ -78,22 +78,25 @@ def write_report(
         kept = _metrics(bundle).get("epoch")
         drawings["learning"] = functools.partial(figures.learning, bundle.history, kept)
     wrong = measures.mistakes(scores, targets)
+    mistakes = [
+        _mistake(bundle, sources[number], names, targets[number], scores[number], f"picture {number + 1}")
+        for number in wrong[:MISTAKES]
+    ]
+    place = Path(folder) / "figures"
+    place.mkdir(parents=True, exist_ok=True)
+    if readable := [mistake for mistake in mistakes if not mistake["error"]]:
+        (place / "mistakes.png").write_bytes(figures.png(figures.mistakes(readable, figures.LIGHT)))
     page = _template().render(
         model=bundle.model.name,
         names=names,
         result=_result(matrix),
         findings=_metrics(bundle).get("findings", ()),
         unreadable=unreadable,
-        drawings={
-            name: _draw(draw, Path(folder) / "figures" / f"{name}.png") for name, draw in drawings.items()
-        },
+        drawings={name: _draw(draw, place / f"{name}.png") for name, draw in drawings.items()},
         shown=len(shown),
         table=sorted(measures.by_class(matrix, names), key=_recall),
         wrong=len(wrong),
-        mistakes=[
-            _mistake(bundle, sources[number], names, targets[number], scores[number], f"picture {number + 1}")
-            for number in wrong[:MISTAKES]
-        ],
+        mistakes=mistakes,
         calibration=calibration,
         recipe=bundle.notes.get("recipe", {}),
         facts=_facts(bundle),
@@ -102,7 +105,7 @@ def write_report(
         dark=figures.DARK,
     )
     path = Path(folder) / "report.html"
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="replace")  # a file's name need not be UTF-8
     return path
 
 
@@ -145,22 +148,20 @@ def _mistake(bundle: Bundle, source, names: Sequence[str], target: int, row: np.
         found = grad_cam(bundle, source, answer)
     except ValueError as error:  # it has vanished since: the page goes without it
         return said | {"error": str(error)}
-    heat = overlay(found.picture, found.heat)
-    return said | {"picture": _address(_picture(found.picture)), "heat": _address(_picture(heat))}
+    return said | {"picture": found.picture, "heat": overlay(found.picture, found.heat)}
 
 
-def _picture(pixels: np.ndarray) -> bytes:
-    """PNG of uint8 pixels (H, W, 3), no wider than the page shows them sharp."""
+def _picture(pixels: np.ndarray) -> str:
+    """The address of uint8 pixels (H, W, 3), no more of them than the page shows sharp."""
     image, file = Image.fromarray(pixels), io.BytesIO()
     image.thumbnail((PIXELS, PIXELS))
     image.save(file, "PNG")
-    return file.getvalue()
+    return _address(file.getvalue())
 
 
 def _draw(draw: Callable[[figures.Ink], object], path: Path) -> dict:
     """A figure for a light and for a dark page; the light one as a file, too."""
     light, dark = (figures.png(draw(ink)) for ink in (figures.LIGHT, figures.DARK))
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(light)
     width = Image.open(io.BytesIO(light)).width // figures.SHARPNESS
     return {"light": _address(light), "dark": _address(dark), "width": width}
@@ -197,7 +198,7 @@ def _template():
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "share": _share, "plain": _plain}
+    environment.filters |= {"percent": _percent, "share": _share, "plain": _plain, "picture": _picture}
     return environment.from_string(resources.files(__package__).joinpath("report.html").read_text("utf-8"))
 
 
