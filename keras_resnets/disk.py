@@ -1,7 +1,10 @@
-"""Whether there is a place to write to, said before any work."""
+"""Whether there is a place to write to, said before any work; and nothing there that is not whole."""
 
+import contextlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -28,3 +31,25 @@ def check_room(folder: Path, needed: int, purpose: str) -> None:
             f"{there} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} are needed for {purpose}; "
             "make room, or write elsewhere"
         )
+
+
+def try_size(path: Path, size: int) -> None:
+    """Let a file grow to so many bytes for once, where the system can do that without writing them.
+
+    Raises:
+        OSError: The disk is full, or a quota or a limit of the process is less.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+        path.unlink()
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write a file or a folder that is to be at ``path``: beside it. It gets its name when the block
+    ends, and is gone when the block fails; only a kill leaves a folder that begins with its name."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
+        beside = Path(temporary) / path.name
+        yield beside
+        beside.replace(path)

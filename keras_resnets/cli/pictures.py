@@ -2,11 +2,11 @@
 
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
+from ..disk import written_whole
 from .shared import complain, exit_for, import_quietly, model_named, print_rich, print_table
 
 
@@ -266,26 +266,23 @@ def _write_answers(path: Path, answers) -> None:
     import csv
     import json
 
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
-        whole = Path(temporary) / path.name
-        with whole.open("w", newline="", encoding="utf-8") as file:
-            if path.suffix == ".json":
-                fields = ("class_id", "name", "score")
-                rows = [
-                    {
-                        "source": _source_name(answer.source),
-                        "top": [dict(zip(fields, best, strict=True)) for best in answer.top],
-                        "error": answer.error,
-                    }
-                    for answer in answers
-                ]
-                json.dump(rows, file, indent=2)
-            else:
-                rows = csv.writer(file)
-                rows.writerow(("source", "rank", "class_id", "name", "score", "error"))
-                for answer in answers:
-                    for rank, best in enumerate(answer.top, 1):
-                        rows.writerow((_source_name(answer.source), rank, *best, ""))
-                    if answer.error:
-                        rows.writerow((_source_name(answer.source), "", "", "", "", answer.error))
-        whole.replace(path)
+    with written_whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".json":
+            fields = ("class_id", "name", "score")
+            rows = [
+                {
+                    "source": _source_name(answer.source),
+                    "top": [dict(zip(fields, best, strict=True)) for best in answer.top],
+                    "error": answer.error,
+                }
+                for answer in answers
+            ]
+            json.dump(rows, file, indent=2)
+        else:
+            rows = csv.writer(file)
+            rows.writerow(("source", "rank", "class_id", "name", "score", "error"))
+            for answer in answers:
+                for rank, best in enumerate(answer.top, 1):
+                    rows.writerow((_source_name(answer.source), rank, *best, ""))
+                if answer.error:
+                    rows.writerow((_source_name(answer.source), "", "", "", "", answer.error))

@@ -2,9 +2,9 @@
 
 import collections
 import dataclasses
+import math
 import os
 import re
-import tempfile
 from pathlib import Path
 
 import keras
@@ -12,10 +12,12 @@ import ml_dtypes
 import numpy as np
 
 from ..architecture.layers import StandardizedConv2D, standardized
+from ..disk import try_size, written_whole
 from . import mapping
 from .formats import Contents, Layers, WeightsError, by_number
 
 HEAD = "predictions"
+ENTRY = 4096  # bytes that HDF5 takes for a variable beside its values, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,11 +349,12 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
 
     Raises:
         ValueError: The name does not end in ``.weights.h5``.
+        OSError: There is no room for it.
     """
     path = Path(path)
     if not path.name.endswith(".weights.h5"):
         raise ValueError(f"the file's name must end in .weights.h5. Received: {path}")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
-        whole = Path(temporary) / path.name
-        model.save_weights(whole)
-        whole.replace(path)
+    with written_whole(path) as beside:
+        # HDF5's library crashes the process where a file cannot grow any more.
+        try_size(beside, sum(4 * math.prod(weight.shape) + ENTRY for weight in model.weights))
+        model.save_weights(beside)

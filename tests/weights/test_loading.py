@@ -393,3 +393,15 @@ def test_a_source_that_is_nothing(tmp_path):
         load_weights(tiny(), "nope")
     with pytest.raises(ValueError, match="source must name weights"):
         load_weights(tiny(), None)
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(full_disk, tmp_path):
+    """HDF5's library would crash the process."""
+    model = create("resnet20", weights=None)
+    full_disk(True)
+    with pytest.raises(OSError, match="File too large"):
+        save_weights(model, tmp_path / "ten.weights.h5")
+    full_disk(False)
+    assert not any(tmp_path.iterdir())
+    save_weights(model, tmp_path / "ten.weights.h5")
+    load_weights(model, tmp_path / "ten.weights.h5")

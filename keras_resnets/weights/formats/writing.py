@@ -1,7 +1,6 @@
 """Arrays to a file: beside its place first, then renamed, so that no half file is ever there."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import h5py
@@ -9,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
+from ...disk import written_whole
 from .contents import Layers
 
 ATTRIBUTE = 64_512  # bytes; what HDF5 keeps of one attribute, and where Keras 2 cut its lists of names
@@ -38,10 +38,8 @@ def write(path: str | os.PathLike, layers: Layers, format: str | None = None, se
         for name, array in variables.items():
             if array.dtype.kind not in "fiub" and array.dtype != ml_dtypes.bfloat16:
                 raise ValueError(f"{layer}/{name} holds {array.dtype} values, not numbers")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
-        whole = Path(temporary) / "whole"
-        WRITERS[form](whole, layers, separator)
-        whole.replace(path)
+    with written_whole(path) as beside:
+        WRITERS[form](beside, layers, separator)
 
 
 def _flat(layers: Layers, separator: str) -> dict[str, np.ndarray]:
