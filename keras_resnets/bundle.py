@@ -1,10 +1,9 @@
-"""A model, its preset and its labels: in memory what every use of a model takes, on disk one folder."""
+"""A classifier in one folder: written, read on any machine, and asked."""
 
 import dataclasses
 import json
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +11,11 @@ import keras
 
 from . import matlab, models
 from .architecture.layers import undrawn_kernels
+from .classifier import Classifier
+from .disk import written_whole
 from .images.labels import Label
 from .images.presets import PRESETS, Preset
-from .inspection import check_answers_pictures
+from .predictor import Prediction, Predictor, check_asked
 from .registry import weight_named
 from .weights import loading, sources
 
@@ -22,8 +23,8 @@ FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Bundle:
-    """A classifier with everything that is needed to use it.
+class Bundle(Classifier):
+    """A classifier with everything that is needed to use it, and to keep it.
 
     Attributes:
         model: A network of this package with a classifier.
@@ -47,38 +48,8 @@ class Bundle:
     ['cat', 'dog']
     """
 
-    model: keras.Model
-    preset: Preset
-    labels: tuple[Label, ...]
     notes: dict = dataclasses.field(default_factory=dict)
     history: tuple[dict, ...] = ()
-
-    def __post_init__(self):
-        check_answers_pictures(self.model)
-        outputs = self.model.output_shape[-1]
-        if len(self.labels) != outputs:
-            raise ValueError(
-                f"{self.model.name!r} has {outputs} outputs. Received: {len(self.labels)} labels"
-            )
-        if broken := [label.name for label in self.labels if "\n" in label.name or "\r" in label.name]:
-            raise ValueError(f"a class name is one line. Received: {broken[0]!r}")
-
-    @classmethod
-    def of(cls, model_or_bundle) -> "Bundle":
-        """A bundle as it is; a model with its own preset and labels.
-
-        Raises:
-            ValueError: The model does not say which preprocessing its weights need.
-        """
-        if isinstance(model_or_bundle, cls):
-            return model_or_bundle
-        if not isinstance(model_or_bundle, keras.Model):
-            raise TypeError(
-                "pass a model, such as ResNet50(), or a bundle, such as Bundle.load(path). "
-                f"Received: {model_or_bundle!r}"
-            )
-        check_answers_pictures(model_or_bundle)
-        return cls(model_or_bundle, models.preset_of(model_or_bundle), models.labels_of(model_or_bundle))
 
     def described(self) -> dict:
         """All that is known of it but how it is built, as JSON has it."""
@@ -110,8 +81,7 @@ class Bundle:
         check_can_be_saved(self.model, path)
         described = self.described() | {"options": _plain(models.origin_of(self.model).options)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
-            folder = Path(temporary) / path.name
+        with written_whole(path) as folder:
             folder.mkdir()
             loading.save(self.model, folder / "model.weights.h5")
             (folder / "bundle.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
@@ -120,7 +90,6 @@ class Bundle:
             if self.history:
                 (folder / "history.csv").write_text(_write_table(self.history), encoding="utf-8")
             finish(folder)
-            folder.rename(path)
         return path
 
     @classmethod
@@ -155,6 +124,33 @@ class Bundle:
         model = rebuild(key, options)
         models.load_weights(model, path / "model.weights.h5")
         return cls(model, preset, labels, notes, rows)
+
+    def predict(self, sources: Iterable, top: int = 5, **options) -> Iterator[Prediction]:
+        """Answer pictures as `Predictor.predict` does: in order; one that cannot be read stops no other.
+
+        Each call makes a `Predictor`, which compiles the network: for many calls make one yourself.
+
+        Args:
+            sources: Pictures, as `Predictor.predict` takes them.
+            top: How many classes each answer has.
+            options: Those of `Predictor`. A ``batch_size`` that is not given is 32, and no more than there
+                are sources in a list.
+
+        Example:
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from keras_resnets import Bundle, ResNet20
+        >>> folder = Bundle.of(ResNet20(weights=None)).save(tempfile.mkdtemp() + "/planes")
+        >>> [answer] = Bundle.load(folder).predict([np.zeros((60, 40, 3), "uint8")], top=2)
+        >>> len(answer.top), answer.error
+        (2, None)
+        """
+        check_asked(sources, top)  # before the network is compiled
+        # A batch is filled up with zeros. What has a length and is no list may count batches by it.
+        many = len(sources) if isinstance(sources, Sequence) and sources else 32
+        options = {"batch_size": min(32, many)} | options
+        return Predictor(self, **options).predict(sources, top)
 
 
 def _preset(kept: dict | str) -> Preset:

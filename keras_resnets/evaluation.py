@@ -11,7 +11,8 @@ import numpy as np
 from . import measures
 from .architecture.folding import fold
 from .architecture.style import is_whole_number
-from .bundle import Bundle, rebuilt
+from .bundle import rebuilt
+from .classifier import Classifier
 from .images.batches import WORKERS, Batch, each_picture, read_batches
 from .images.dataset import Samples, samples_of
 from .images.labels import Label
@@ -107,16 +108,16 @@ def evaluate(
     """
     if ten_crop and scales is not None:
         raise ValueError(f"choose one of ten_crop and scales. Received: ten_crop=True, scales={scales!r}")
-    bundle = Bundle.of(model_or_bundle)
-    scales = None if scales is None else _checked(scales, bundle, options)
+    classifier = Classifier.of(model_or_bundle)
+    scales = None if scales is None else _checked(scales, classifier, options)
     samples = samples_of(data)
-    numbers = _class_numbers(bundle.labels, samples.classes)
+    numbers = _class_numbers(classifier.labels, samples.classes)
     if scales:
-        predictor = _AtScales(bundle, scales)
+        predictor = _AtScales(classifier, scales)
     elif ten_crop:
-        predictor = _OfTenCrops(bundle, 10, **options)
+        predictor = _OfTenCrops(classifier, 10, **options)
     else:
-        predictor = Predictor(bundle, batch_size, **options)
+        predictor = Predictor(classifier, batch_size, **options)
     scores, errors = [], []
     for batch, rows in predictor.scores(samples.sources):
         scores += list(rows)
@@ -138,7 +139,7 @@ def evaluate(
         sources=answered.sources,
         scores=scores,
         targets=targets,
-        labels=bundle.labels,
+        labels=classifier.labels,
     )
 
 
@@ -146,7 +147,7 @@ class _OfTenCrops(Predictor):
     """A predictor of batches of ten: the crops of one picture, whose answers are averaged."""
 
     def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
-        model, preset = self.bundle.model, self.bundle.preset
+        model, preset = self.classifier.model, self.classifier.preset
         size = input_size(model, preset)
         crops_of = functools.partial(ten_crops, preset=preset, size=size)
         for batch in read_batches(each_picture(sources), crops_of, WORKERS):
@@ -160,9 +161,9 @@ class _AtScales:
     Source: He et al., arXiv:1512.03385, section 3.4; Simonyan and Zisserman, arXiv:1409.1556, section 3.2.
     """
 
-    def __init__(self, bundle: Bundle, scales: tuple[int, ...]):
-        self._bundle, self._scales = bundle, scales
-        self._network = fold(rebuilt(bundle.model, input_shape=(None, None, 3), data_format="channels_last"))
+    def __init__(self, classifier: Classifier, scales: tuple[int, ...]):
+        self._model, self._preset, self._scales = classifier.model, classifier.preset, scales
+        self._network = fold(rebuilt(self._model, input_shape=(None, None, 3), data_format="channels_last"))
         self._network.jit_compile = False  # pictures differ in shape, and each would be compiled for
 
     def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
@@ -174,9 +175,9 @@ class _AtScales:
     def _answer(self, picture: np.ndarray) -> np.ndarray:
         outputs = []
         for side in self._scales:
-            image = normalise(whole(picture, self._bundle.preset, side), self._bundle.preset, "channels_last")
+            image = normalise(whole(picture, self._preset, side), self._preset, "channels_last")
             outputs.append(self._network.predict_on_batch(np.stack([image, image[:, ::-1]])))
-        return _averaged(self._bundle.model, np.concatenate(outputs).astype("float32"))
+        return _averaged(self._model, np.concatenate(outputs).astype("float32"))
 
     def _too_long(self, source, picture: np.ndarray) -> str | None:
         """Why a picture is left out that would fill the memory at the largest scale; None for others."""
@@ -195,7 +196,7 @@ def _averaged(model: keras.Model, outputs: np.ndarray) -> np.ndarray:
     return outputs.mean(axis=0)
 
 
-def _checked(scales: Iterable[int], bundle: Bundle, options: dict) -> tuple[int, ...]:
+def _checked(scales: Iterable[int], classifier: Classifier, options: dict) -> tuple[int, ...]:
     """Shorter sides as numbers that this network can be run at, or why it cannot."""
     given = [
         name
@@ -206,13 +207,13 @@ def _checked(scales: Iterable[int], bundle: Bundle, options: dict) -> tuple[int,
         raise ValueError(
             f"scales are run by Keras, with the model as it was built; leave out {' and '.join(given)}"
         )
-    model, origin = bundle.model, origin_of(bundle.model)
+    model, origin = classifier.model, origin_of(classifier.model)
     if "input_shape" not in (origin.options or ()):
         raise ValueError(
             "scales need a network that can be built again for pictures of any size, one made by create() or "
             f"a constructor without input_tensor. Received: {model.name!r}"
         )
-    if np.ndim(bundle.preset.mean) == 3:
+    if np.ndim(classifier.preset.mean) == 3:
         raise ValueError(
             f"scales need a preset with one mean a channel; that of {model.name!r} has one a pixel, for "
             "pictures of one size: leave scales out"
@@ -243,13 +244,13 @@ def _class_numbers(labels: Sequence[Label], classes: Sequence[str]) -> dict[str,
     )
 
 
-def keras_twin(model_or_bundle) -> Bundle:
+def keras_twin(model_or_bundle) -> Classifier:
     """The network of keras.applications with a model's own arrays, preset and labels.
 
     Raises:
         ValueError: keras.applications has no such network.
     """
-    ours = Bundle.of(model_or_bundle)
+    ours = Classifier.of(model_or_bundle)
     key = origin_of(ours.model).key
     build = key and getattr(keras.applications, variant(key).constructor or "", None)
     if not build:
@@ -265,4 +266,4 @@ def keras_twin(model_or_bundle) -> Bundle:
         keras.config.set_image_data_format(layout)
         keras.config.set_dtype_policy(policy)
     twin.set_weights(ours.model.get_weights())
-    return Bundle(twin, ours.preset, ours.labels)
+    return Classifier(twin, ours.preset, ours.labels)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from .architecture.style import is_whole_number
-from .bundle import Bundle
+from .classifier import Classifier
 from .images.labels import Label
 from .images.preprocessing import fit
 from .images.reading import read_image
@@ -65,10 +65,10 @@ def grad_cam(model_or_bundle, picture, target: int | str | None = None) -> Expla
     >>> found.heat.shape, found.label
     ((64, 64), Label(id='n02123045', name='tabby'))
     """
-    bundle = Bundle.of(model_or_bundle)
-    model, preset = bundle.model, bundle.preset
+    classifier = Classifier.of(model_or_bundle)
+    model, preset = classifier.model, classifier.preset
     last_map = _last_map(model)
-    number = None if target is None else _number_of(target, bundle.labels)
+    number = None if target is None else _number_of(target, classifier.labels)
     crop = fit(read_image(picture), preset, input_size(model, preset))
     whole = keras.Model(model.input, [last_map, model.output])
     maps, scores = whole(network_input(model, crop[None], preset), training=False)
@@ -82,7 +82,7 @@ def grad_cam(model_or_bundle, picture, target: int | str | None = None) -> Expla
     return Explanation(
         heat / (heat.max() or 1),
         np.rint(crop.clip(0, 255)).astype("uint8"),
-        bundle.labels[number],
+        classifier.labels[number],
         float(scores[number]),
     )
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .bundle import Bundle
+from .classifier import Classifier
+from .disk import written_whole
 from .images.presets import Preset
 from .inspection import backbone_of, check_takes_pictures, has_classifier
 from .models import preset_of
@@ -71,10 +71,8 @@ class Features:
         if path.suffix != ".npz":
             raise ValueError(f"path must end in .npz. Received: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as temporary:
-            beside = Path(temporary) / path.name  # renamed when it is whole
+        with written_whole(path) as beside:
             np.savez(beside, features=self.array, sources=np.array(self.sources, str))
-            beside.replace(path)
         return path
 
     @classmethod
@@ -145,8 +143,8 @@ def _name(source, number: int) -> str:
 def _backbone(model_or_bundle) -> tuple[keras.Model, Preset]:
     """A network from pictures to (N, F), and what it expects of them."""
     if not isinstance(model_or_bundle, keras.Model) or has_classifier(model_or_bundle):
-        bundle = Bundle.of(model_or_bundle)
-        return backbone_of(bundle.model), bundle.preset
+        classifier = Classifier.of(model_or_bundle)
+        return backbone_of(classifier.model), classifier.preset
     model = model_or_bundle
     if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
         raise ValueError(

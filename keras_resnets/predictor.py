@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from . import engines
-from .bundle import Bundle
+from .classifier import Classifier
 from .images.batches import Batch, each_picture, read_batches
 from .images.labels import best
 from .images.preprocessing import fit, normalise
@@ -83,14 +84,14 @@ class Predictor:
             raise ValueError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         engine = engine or _own_engine()
         _check(engine, precision, calibration)
-        self.bundle = Bundle.of(model_or_bundle)
+        self.classifier = Classifier.of(model_or_bundle)
         self.batch_size = batch_size
         self.quantization = None
         pictures = None
         if precision == "int8":
             pictures = self._read(calibration)
             pictures, others = pictures[::2], pictures[1::2]
-        model, preset = self.bundle.model, self.bundle.preset
+        model, preset = self.classifier.model, self.classifier.preset
         self._run = runner(model, preset, batch_size, engine, precision, pictures)
         if precision == "int8":
             exact = runner(model, preset, batch_size, engine, "float32")
@@ -111,12 +112,11 @@ class Predictor:
                 yields pictures or batches of them, alone or first in a pair, values in 0..255.
             top: How many classes each answer has.
         """
-        if top < 1:
-            raise ValueError(f"top must be at least 1. Received: top={top}")
+        check_asked(sources, top)
         return self._answers(sources, top)
 
     def _answers(self, sources: Iterable, top: int) -> Iterator[Prediction]:
-        total = len(sources) if hasattr(sources, "__len__") else None
+        total = length_hint(sources) or None  # a dataset may have a length and not know it
         progress = bars()
         progress.disable = not progress.console.is_terminal or (total or 0) <= self.batch_size
         with progress:
@@ -127,18 +127,19 @@ class Predictor:
                     if error:
                         yield Prediction(source, error=error)
                     else:
-                        yield Prediction(source, best(next(rows), self.bundle.labels, top))
+                        yield Prediction(source, best(next(rows), self.classifier.labels, top))
                 progress.advance(task, len(batch.sources))
 
     def scores(self, sources: Iterable) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches as they were read, each with the probabilities of its readable pictures (n, classes)."""
-        logits, (model, preset) = gives_logits(self.bundle.model), (self.bundle.model, self.bundle.preset)
+        model, preset = self.classifier.model, self.classifier.preset
+        logits = gives_logits(model)
         for batch, outputs in outputs_of(self._run, model, sources, preset, self.batch_size):
             yield batch, _softmax(outputs) if logits else outputs
 
     def _read(self, calibration: Iterable) -> np.ndarray:
         """Pictures as an engine takes them; what cannot be read is left out."""
-        batches = inputs_of(calibration, self.bundle.model, self.bundle.preset, 32)
+        batches = inputs_of(calibration, self.classifier.model, self.classifier.preset, 32)
         readable = [images for _, images in batches if len(images)]
         if sum(map(len, readable)) < 4:
             raise ValueError("calibration needs 4 readable pictures at least; a few hundred are better")
@@ -182,6 +183,14 @@ def _check(engine: str, precision: str, calibration) -> None:
         )
 
 
+def check_asked(sources: Iterable, top: int = 1) -> None:
+    """Refuse one picture in place of a list, and answers without a class."""
+    if isinstance(sources, (str, bytes, os.PathLike)):
+        raise TypeError(f"sources must be a list of pictures. Received one: {str(sources)[:80]!r}")
+    if top < 1:
+        raise ValueError(f"top must be at least 1. Received: top={top}")
+
+
 def _own_engine() -> str:
     return "tensorflow" if keras.backend.backend() == "tensorflow" else "keras"
 
@@ -210,8 +219,7 @@ def outputs_of(
     run: Callable, model: keras.Model, sources: Iterable, preset: Preset, batch_size: int
 ) -> Iterator[tuple[Batch, np.ndarray]]:
     """Run a network over pictures: batches as they were read, each with float32 outputs (n, ...)."""
-    if isinstance(sources, (str, bytes, os.PathLike)):
-        raise TypeError(f"sources must be a list of pictures. Received one: {str(sources)[:80]!r}")
+    check_asked(sources)
     for batch, images in inputs_of(sources, model, preset, batch_size):
         if len(images):
             yield batch, _in_batches(run, images, batch_size)

@@ -1,12 +1,15 @@
 """Predictor, Bundle and evaluate on tiny networks."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from keras_resnets import Bundle, Prediction, Predictor, create, evaluate, preset_of
+from keras_resnets.classifier import Classifier
 from keras_resnets.evaluation import keras_twin
 from keras_resnets.images.labels import numbered
 from keras_resnets.images.preprocessing import fit, normalise
@@ -125,7 +128,7 @@ def test_a_bundle_gives_the_same_answers_again(options, tmp_path, pictures):
         and again.preset == bundle.preset
         and again.notes["metrics"] == {"a": 1}
     )
-    assert list(Predictor(again).predict(pictures)) == list(Predictor(bundle).predict(pictures))
+    assert list(again.predict(pictures, batch_size=2)) == list(Predictor(bundle, 2).predict(pictures))
     assert (folder / "history.csv").read_text() == "epoch,loss\n1,0.5\n"
     assert again.history == bundle.history and again.labels == bundle.labels
 
@@ -140,11 +143,76 @@ def test_a_bundle_does_not_depend_on_global_settings(tmp_path, pictures):
     keras.config.set_dtype_policy("float32")
     again = Bundle.load(folder)
     assert again.model.get_layer("conv1_conv").dtype_policy.name == "mixed_bfloat16"
-    assert list(Predictor(again).predict(pictures)) == list(Predictor(bundle).predict(pictures))
+    assert list(again.predict(pictures, batch_size=2)) == list(Predictor(bundle, 2).predict(pictures))
     twin = keras_twin(again)
     assert twin.model.input_shape == (None, 32, 32, 3)
     [(_, ours)], [(_, theirs)] = Predictor(again).scores(pictures), Predictor(twin).scores(pictures)
     np.testing.assert_allclose(ours, theirs, atol=1e-2)
+
+
+ELSEWHERE = """
+import json, sys
+from keras_resnets import Bundle
+
+print(json.dumps(list(Bundle.load(sys.argv[1]).predict(sys.argv[2:]))))
+"""
+
+
+def test_a_bundle_answers_in_another_process(tmp_path, pictures):
+    model = randomise(create("resnet20", weights=None, classes=2))
+    bundle = Bundle(model, preset_of(model), numbered(["cat", "dog"]))
+    folder = bundle.save(tmp_path / "pets")
+    pictures[2].write_text("no picture")
+    asked = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, folder, *pictures], capture_output=True, text=True, check=True
+    )
+    answers = [Prediction(*answer) for answer in json.loads(asked.stdout)]
+    expected = list(Predictor(bundle).predict(map(str, pictures)))
+    assert [bool(answer.error) for answer in answers] == [False, False, True, False, False]
+    for answer, own in zip(answers, expected, strict=True):
+        assert (answer.source, answer.error) == (own.source, own.error)
+        assert [tuple(best[:2]) for best in answer.top] == [best[:2] for best in own.top]
+        assert [best[2] for best in answer.top] == pytest.approx([best[2] for best in own.top], abs=1e-5)
+
+
+def test_a_bundle_answers_few_pictures_in_a_small_batch(pictures, monkeypatch):
+    sizes = []
+
+    def runner(model, preset, batch_size, *_):
+        def run(images):
+            sizes.append(len(images))
+            return np.zeros((len(images), 2), "float32")
+
+        return run
+
+    monkeypatch.setattr("keras_resnets.predictor.runner", runner)
+    bundle = Bundle.of(small())
+    arrays = np.zeros((2, 40, 50, 3), "uint8")
+    for sources in (pictures[:1], tuple(pictures), pictures * 7, iter(pictures), arrays):
+        list(bundle.predict(sources))
+    list(bundle.predict(pictures, batch_size=3))
+    assert list(bundle.predict([])) == []
+    assert sizes == [1, 5, 32, 32, 32, 32, 3, 3]
+
+
+def test_what_a_bundle_is_asked_wrongly_is_said_before_it_compiles(pictures, monkeypatch):
+    monkeypatch.setattr("keras_resnets.predictor.runner", lambda *_: pytest.fail("it compiles"))
+    bundle = Bundle.of(small())
+    with pytest.raises(ValueError, match="Received: top=0"):
+        bundle.predict(pictures, top=0)
+    with pytest.raises(ValueError, match="Received: batch_size=0"):
+        bundle.predict(pictures, batch_size=0)
+    with pytest.raises(ValueError, match="engine='keras' computes as the model was built"):
+        bundle.predict(pictures, engine="keras", precision="bfloat16")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'batchsize'"):
+        bundle.predict(pictures, batchsize=1)
+    with pytest.raises(TypeError, match="sources must be a list"):
+        bundle.predict(str(pictures[0]))
+
+
+def test_a_bundle_is_a_classifier():
+    bundle = Bundle.of(small())
+    assert type(bundle) is Bundle and Bundle.of(bundle) is Classifier.of(bundle) is bundle
 
 
 def test_bundles_that_are_not_whole_are_refused(tmp_path):
@@ -245,6 +313,13 @@ def test_the_twin_of_keras_applications_says_the_same(chance):
 # --- what a predictor takes -----------------------------------------------------------------------
 
 
+class OfUnknownLength(list):
+    """What TensorFlow's datasets are that come from a generator."""
+
+    def __len__(self):
+        raise TypeError("The dataset length is unknown.")
+
+
 def test_pictures_come_in_many_forms(pictures):
     from PIL import Image
 
@@ -260,7 +335,7 @@ def test_pictures_come_in_many_forms(pictures):
         ((array, 1) for array in arrays),
     ):
         assert [answer.top for answer in predictor.predict(sources)] == expected
-    for sources in (same, [same], iter([(same.astype("float32"), [0, 1, 2])])):
+    for sources in (same, [same], iter([(same.astype("float32"), [0, 1, 2])]), OfUnknownLength([same])):
         assert [answer.top for answer in predictor.predict(sources)] == expected[:1] * 3
 
 
