@@ -14,6 +14,7 @@ from keras_resnets import Bundle, create, preset_of
 from keras_resnets.images.labels import numbered
 
 from .conftest import randomise, write_picture
+from .test_datasets import write_cifar
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +241,26 @@ def test_train_begins_from_nothing(run, tmp_path):
     assert status == 2 and "--dataset must be one of cifar10, fashion_mnist, or a folder beside --test" in err
     status, _, err = run("train", "--dataset", "cifar10", "--test", tmp_path, "--out", tmp_path / "more")
     assert status == 2 and "--test goes with a folder" in err
+
+
+def test_a_result_without_a_name_is_called_by_data_and_model(run, tmp_path, monkeypatch):
+    write_cifar(tmp_path / "usual", binary=True)
+    monkeypatch.chdir(tmp_path)
+    arguments = (
+        "train",
+        "--dataset",
+        "cifar10",
+        "--model",
+        "resnet20",
+        "--recipe",
+        "paper",
+        "--data",
+        "usual",
+    )
+    status, out, _ = run(*arguments, "--epochs", 1)
+    assert status == 0 and "written: cifar10-resnet20" in out
+    assert Bundle.load("cifar10-resnet20").notes["recipe"]["name"] == "paper"
+    assert "cifar10-resnet20 exists" in run(*arguments)[2]
 
 
 def test_a_weights_file_is_inspected_converted_and_verified(run, tmp_path):

@@ -64,13 +64,16 @@ def test_fine_tuning_reaches_its_floor_and_beats_shuffled_labels(resnet50, tmp_p
     """10 classes, 30 pictures each for training: measured 0.82; the floor leaves room for another platform."""
     samples = scan(CLOTHES)
     run = fine_tune(
-        create("resnet50", classes=10, new_head=True), samples, epochs=15, out=tmp_path / "clothes"
+        create("resnet50", classes=10, new_head=True), samples, "head", epochs=15, out=tmp_path / "clothes"
     )
     assert run.metrics["validation pictures"] == 100 and run.metrics["val_accuracy"] >= 0.75
     labels = list(samples.labels)
     random.Random(0).shuffle(labels)
     shuffled = fine_tune(
-        create("resnet50", classes=10, new_head=True), Samples(samples.sources, tuple(labels)), epochs=15
+        create("resnet50", classes=10, new_head=True),
+        Samples(samples.sources, tuple(labels)),
+        "head",
+        epochs=15,
     )
     assert shuffled.metrics["val_accuracy"] <= 0.3
 

@@ -23,7 +23,9 @@ def _training(command):
             help="Another value of a field of the recipe, such as label_smoothing=0.1.",
         ),
         click.option("--resume", is_flag=True, help="Go on with what a killed training left beside OUT."),
-        click.option("--out", required=True, type=click.Path(), help="Folder for the result, a bundle."),
+        click.option(
+            "--out", type=click.Path(), help="Folder for the result, a bundle.  [default: DATA-MODEL, here]"
+        ),
         click.option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip", show_default=True),
         click.option("--seed", default=0, show_default=True),
         click.option("--size", type=click.IntRange(1), help="Side of the pictures that the network takes."),
@@ -41,7 +43,7 @@ def _training(command):
     show_default=True,
     help="Architecture, with its default weights; or a bundle.",
 )
-@click.option("--recipe", default="auto", show_default=True, help="auto, head or full.")
+@click.option("--recipe", default="auto", show_default=True, help="auto, head, last or full.")
 @click.option(
     "--validation", default="0.25", show_default=True, help="Share of each class kept out, or another folder."
 )
@@ -51,7 +53,10 @@ def finetune(folder, model, recipe, validation, **options):
     import_quietly()
     from ..training.fine_tuning import fine_tune
 
-    options = _options(options) | {"recipe": recipe, "validation": _share_or_folder(validation)}
+    options = _options(options, folder, model) | {
+        "recipe": recipe,
+        "validation": _share_or_folder(validation),
+    }
     _report(fine_tune, (bundle_at(model) or model, folder), options)
 
 
@@ -84,7 +89,7 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
         )
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
-    options = _options(options) | {"recipe": recipe}
+    options = _options(options, dataset, model) | {"recipe": recipe}
 
     def arguments():
         return bundle_at(model) or model, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
@@ -171,10 +176,11 @@ def _joined(addresses: list[str], number: int):
         os._exit(status)  # a backend would wait for the others first
 
 
-def _options(options: dict) -> dict:
+def _options(options: dict, data: str, model: str) -> dict:
     """Those of `_training`, as `fine_tune` and `train` take them."""
     from ..training.recipes import parsed
 
+    options["out"] = options["out"] or "-".join(Path(name).absolute().stem for name in (data, model))
     fields = options.pop("fields")
     if wrong := [field for field in fields if "=" not in field]:
         raise click.UsageError(f"--set takes FIELD=VALUE. Received: {wrong[0]}")

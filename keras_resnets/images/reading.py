@@ -1,5 +1,7 @@
 """Files to pixels. What cannot be read is said in one line and never stops its neighbours."""
 
+import contextlib
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -70,6 +72,20 @@ def read_image(
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{name}: damaged picture ({error})") from error
+
+
+def identity(source: str | os.PathLike | bytes | np.ndarray | Image.Image, dated: bool = False) -> bytes:
+    """What tells a picture from others without decoding it: of a file its path, its size and, where that is
+    asked for, its date; of anything else the values."""
+    if isinstance(source, (str, os.PathLike)):
+        told = os.fsencode(Path(source).absolute())
+        with contextlib.suppress(OSError):  # said when it is read
+            status = Path(source).stat()
+            told += b" %d %d" % (status.st_size, status.st_mtime_ns * dated)
+        return told
+    values = source if isinstance(source, bytes) else np.ascontiguousarray(source)
+    shape = "" if isinstance(source, bytes) else f"{values.shape} {values.dtype}"
+    return f"{shape} {hashlib.sha256(values).hexdigest()}".encode()
 
 
 def _pixels(array: np.ndarray) -> np.ndarray:

@@ -4,17 +4,20 @@ import contextlib
 import hashlib
 import json
 import platform
-import tempfile
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
 from rich.progress import Progress
 
+from ..disk import written_whole
 from ..images.presets import Preset
+from ..images.reading import ImageError, identity, read_image
 from ..inspection import backbone_of, gives_logits
 from ..predictor import inputs_of, outputs_of, runner
 from ..weights.loading import HEAD
@@ -27,6 +30,7 @@ SHARD = 1024  # pictures in a file of the cache: what a kill can cost
 MANY = 256  # pictures from which another precision is worth its trial
 CLOSE = 0.02  # of the features' length: what a precision may change
 LENGTH = 45.0  # of features for the classifier: that of 2048, as many as ResNet50 has, of variance one
+LEFT = 1e9  # bytes of the disk that the cache leaves to others, the result among them
 A_MONTH = 30 * 86_400.0
 
 
@@ -48,7 +52,8 @@ class Reader:
         self._preset, self._first, self._run = preset, sources[:BATCH], None
         self._precision = "bfloat16" if len(sources) >= MANY and _multiplies_bfloat16() else "float32"
         layers = [layer.get_config() for layer in backbone.layers]
-        self._name = hashlib.sha256(repr((preset, backbone.input_shape, layers, self._precision)).encode())
+        told = version("keras-resnets"), preset, backbone.input_shape, layers, self._precision
+        self._name = hashlib.sha256(repr(told).encode())
         for variable in backbone.weights:
             self._name.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
 
@@ -72,9 +77,10 @@ class Reader:
     def _shard(self, sources: Sequence, advance) -> tuple[np.ndarray, list[str | None]]:
         name = self._name.copy()
         for source in sources:
-            name.update(_identity(source))
+            name.update(identity(source, dated=True))
         path = cache_folder() / "features" / f"{name.hexdigest()}.npz"
-        if found := _kept(path):
+        found = _kept(path)
+        if found and not _can_be_read(sources, found[1]):
             advance(len(sources))
             return found
         if self._run is None:
@@ -110,14 +116,13 @@ def _multiplies_bfloat16() -> bool:
     return False
 
 
-def _identity(source) -> bytes:
-    if isinstance(source, np.ndarray):
-        values = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()
-        return f"{source.shape} {source.dtype} {values}".encode()
-    with contextlib.suppress(OSError, TypeError):
-        status = Path(source).stat()
-        return f"{Path(source).absolute()} {status.st_size} {status.st_mtime_ns}".encode()
-    return repr(source).encode()
+def _can_be_read(sources: Sequence, errors: list[str | None]) -> bool:
+    """Whether a picture that could not be read can be now: a disk was away, a permission missing."""
+    for source in (source for source, error in zip(sources, errors, strict=True) if error):
+        with contextlib.suppress(ImageError):
+            read_image(source)
+            return True
+    return False
 
 
 def _kept(path: Path) -> tuple[np.ndarray, list] | None:
@@ -136,13 +141,14 @@ def _keep(path: Path, features: np.ndarray, errors: list) -> None:
     """Without room for it there is no cache, and nothing else is lost."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob("*.npz"):
+        if shutil.disk_usage(path.parent).free > LEFT:
+            told = np.frombuffer(json.dumps(errors).encode(), "uint8")
+            with written_whole(path) as beside:
+                np.savez(beside, features=features, errors=told)
+    for old in path.parent.glob("*"):
+        with contextlib.suppress(OSError):  # another training may have removed it
             if time.time() - old.stat().st_mtime > A_MONTH:
-                old.unlink()
-        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-            beside = Path(temporary) / path.name
-            np.savez(beside, features=features, errors=np.frombuffer(json.dumps(errors).encode(), "uint8"))
-            beside.replace(path)
+                shutil.rmtree(old) if old.is_dir() else old.unlink()  # a folder is what a kill left
 
 
 def class_weights(numbers: np.ndarray, classes: int) -> np.ndarray:
@@ -221,7 +227,8 @@ class _Epochs(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         if not np.isfinite(row["loss"]):
             raise loop.TrainingError(
-                f"the classifier's loss is {row['loss']} in epoch {epoch + 1}; lower head_learning_rate"
+                f"the classifier's loss is {row['loss']} in epoch {epoch + 1}; lower head_learning_rate. The "
+                "network is as it was, and its features are kept"
             )
         self.state.take(row, self.model.get_weights, self._recipe)
         self._progress.update(self._task, advance=1, note=loop.note(self.state.rows))

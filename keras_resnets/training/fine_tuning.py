@@ -71,13 +71,14 @@ def fine_tune(
 
     Args:
         model_or_name: A key such as ``"resnet50"`` (its default weights are used), a network of this package
-            whose classifier has as many outputs as the data has classes, or a `Bundle` with such a one.
+            whose classifier has as many outputs as the data has classes, or a `Bundle` with such a one. The
+            weights of a network that is given change; with ``drop_path`` those of a copy.
         data: A folder with a sub-folder a class, a CSV, `Samples`, or a pair of images, uint8 (N, H, W, 3),
             and classes (N,).
-        recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the number of pictures a class.
+        recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the numbers of pictures and classes.
         validation: Share of each class that is kept out of training, in (0, 1); or data of its own.
         size: Height and width that the network takes; None is the architecture's own.
-        seed: Decides the split, the order and every random draw.
+        seed: Decides the split, the order and every random draw; Keras' own random state is set by it.
         out: Folder to write the bundle to; it must not exist. Beside it, in ``<out>.training``, the training
             keeps what it needs to go on after it was killed.
         resume: Go on with what ``<out>.training`` holds; the result is the same as without the break.
@@ -88,7 +89,7 @@ def fine_tune(
         ValueError: One class only, a class of one picture, a classifier of another size, a field that is
             not allowed.
         FileExistsError: ``out`` exists, or an unfinished training beside it.
-        TrainingError: The loss is not finite, or there is no room for a checkpoint.
+        TrainingError: The loss is not finite, or there is no room for a checkpoint or the result.
 
     Example:
 
@@ -160,16 +161,21 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     if size is not None and not isinstance(given, str):
         raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
     classes = parts[0].classes
-    recipe = recipes.resolve(recipe, len(parts[0].sources) // len(classes), size or given, fields)
+    recipe = recipes.resolve(recipe, len(parts[0].sources), len(classes), size or given, fields)
     worker = workers.current()
     _check_can_be_shared(recipe, parts[0], worker)
     place = Place.of(out, resume, worker)
+    if place and place.is_done():
+        place.tidy()
+        bundle = Bundle.load(out)
+        return Run(bundle, bundle.history, bundle.notes["metrics"])
     found = findings(*parts)
     keras.utils.set_random_seed(seed)
     model = _network(given, weights, len(classes), size, recipe)
     _check_outputs(model, len(classes))
     check_trains(model, recipe)
     preset = model_or_name.preset if isinstance(model_or_name, Bundle) else preset_of(model)
+    bundle = Bundle(model, preset, numbered(classes))
     if place:
         check_can_be_saved(model, place.out)
         place.begin(model, recipe, parts, seed)
@@ -188,12 +194,11 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
         "findings": found,
     }
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
-    bundle = Bundle(model, preset, numbered(classes), notes, tuple(state.rows))
+    bundle = dataclasses.replace(bundle, preset=preset, notes=notes, history=tuple(state.rows))
     if place and worker.count == 1:  # else it takes a process that is alone: see `cli.training`
-        result = evaluate(bundle, parts[1])
-        metrics |= {"top1": result.top1, "top5": result.top5}  # of the answers that the bundle gives
-        bundle.save(place.out, functools.partial(_add_report, bundle=bundle, result=result))
-        place.end()
+        if result := _measured(bundle, parts[1]):
+            metrics |= {"top1": result.top1, "top5": result.top5}  # of the answers that the bundle gives
+        place.end(bundle, functools.partial(_add_report, bundle=bundle, result=result))
     return Run(bundle, bundle.history, metrics)
 
 
@@ -217,8 +222,19 @@ def _check_can_be_shared(recipe: Recipe, samples: Samples, worker: workers.Worke
         )
 
 
-def _add_report(folder: Path, bundle: Bundle, result: Evaluation) -> None:
+def _measured(bundle: Bundle, held_out: Samples) -> Evaluation | None:
+    """How good the result is; hours of training are not lost where its pictures are gone by now."""
+    try:
+        return evaluate(bundle, held_out)
+    except ValueError as error:
+        say(f"the result is not measured: {error}")
+        return None
+
+
+def _add_report(folder: Path, bundle: Bundle, result: Evaluation | None) -> None:
     """A page on the result; hours of training are not lost for it."""
+    if result is None:
+        return
     if missing := reporting.missing():
         say(
             f"report.html is left out: it needs {' and '.join(missing)} (pip install 'keras-resnets[report]')"
@@ -241,7 +257,8 @@ def _network(model, weights, classes: int, size: int | None, recipe: Recipe) -> 
             )
         shape = {"input_shape": _shape(size)} if size else {}
         head = {"classes": classes, "new_head": weights is not None}
-        return create(model, weights=weights, drop_path_rate=recipe.drop_path, **head, **shape)
+        begin = {"kernel_initializer": recipe.initializer, "drop_path_rate": recipe.drop_path}
+        return create(model, weights=weights, **begin, **head, **shape)
     return rebuilt(model, drop_path_rate=recipe.drop_path) if recipe.drop_path else model
 
 

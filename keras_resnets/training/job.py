@@ -25,6 +25,7 @@ from .freezing import frozen_as, terms
 from .recipes import Recipe
 from .workers import Worker, check_same, needs_strategy
 
+LISTED = 20  # unreadable pictures in an error
 _TITLES = ("reading training pictures", "reading validation pictures")
 
 
@@ -68,7 +69,12 @@ class Job:
         if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
             state, bad = self._classifier(preset)
         if self.recipe.unfrozen and not state.stopped:
-            state, preset, bad = self._network(preset, state, checkpoint)
+            try:
+                state, preset, bad = self._network(preset, state, checkpoint)
+            except KeyboardInterrupt:
+                if state.chosen is None:
+                    raise
+                state.stopped = True  # the classifier is what there is
         return state, preset, bad
 
     def _adapt(self, preset: Preset) -> None:
@@ -90,6 +96,7 @@ class Job:
             features, errors = reader.read(part.sources, self._bar(part, title))
             bad.append(self._unreadable(errors))
             data.append((features, self._numbers(part, errors)))
+        self._draw_anew()
         return train_head(self.model, *data, self.recipe, self.progress), bad
 
     def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None):
@@ -118,6 +125,7 @@ class Job:
             epoch, pictures, numbers, weights=weights, seed=self.seed, worker=self.worker
         )
         policy = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+        self._draw_anew()
         with frozen_as(self.model, recipe):
             network = accelerated(self.model, synchronized=needs_strategy(self.worker))
             network = computing_in(network, policy)
@@ -134,11 +142,16 @@ class Job:
             )
         return state, preset, [bad for _, _, bad in read]
 
+    def _draw_anew(self) -> None:
+        """What was computed before, or taken from a cache, has no say in the random draws to come."""
+        keras.utils.set_random_seed(self.seed)
+
     def _read(self, part: Samples, preset: Preset, shrink, title: str):
         """The pictures that can be read, as they are kept, their class numbers, and why others cannot."""
         size = input_size(self.model, preset)
         shrunk = functools.partial(shrink, size=size, preset=preset)
-        memory = quarter_of_memory() / self.worker.count  # several may be of one machine
+        share = len(part.sources) / sum(len(each.sources) for each in self.parts)
+        memory = share * quarter_of_memory() / self.worker.count  # several may be of one machine
         pictures, errors = keep(part.sources, shrunk, memory, self._bar(part, title))
         return pictures, self._numbers(part, errors), self._unreadable(errors)
 
@@ -156,8 +169,9 @@ class Job:
     def _unreadable(self, errors) -> list[str]:
         bad = [error for error in errors if error]
         if bad and self.on_bad == "raise":
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise ValueError(f"{bad[0]}{more} cannot be used; on_bad='skip' leaves them out")
+            some = "; ".join(bad[:LISTED])
+            more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+            raise ValueError(f"{some}{more} cannot be used; on_bad='skip' leaves them out")
         if len(bad) == len(errors):
             raise ValueError(f"no picture could be read: {bad[0]}")
         return bad

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..disk import written_whole
 from ..inspection import gives_logits
 from ..progress import bars, say
 from . import optimizers
@@ -288,18 +289,22 @@ def _write(path: Path, network: keras.Model, state: State) -> None:
     arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_arrays(network))}
     arrays |= {f"k{i}": array for i, array in enumerate(state.kept)}
     told = json.dumps({"rows": state.rows, "chosen": state.chosen, "begin": state.begin})
-    beside = path.with_suffix(".partial")
+    with (
+        saying_what_is_full(f"the checkpoint of epoch {len(state.rows)}", path),
+        written_whole(path) as beside,
+    ):
+        np.savez(beside, told=np.frombuffer(told.encode(), "uint8"), **arrays)
+
+
+@contextlib.contextmanager
+def saying_what_is_full(what: str, path: Path):
+    """A disk's error, as one that says what is not there and what to do."""
     try:
-        with beside.open("wb") as file:
-            np.savez(file, told=np.frombuffer(told.encode(), "uint8"), **arrays)
-        beside.replace(path)
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         why = os.strerror(error.errno) if error.errno else error
         raise TrainingError(
-            f"the checkpoint of epoch {len(state.rows)} cannot be written to {path.parent} ({why}); "
-            "make room, then resume"
+            f"{what} cannot be written to {path.parent} ({why}); make room, then resume"
         ) from error
 
 

@@ -5,15 +5,17 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from ..disk import check_room
+from ..bundle import Bundle
+from ..disk import check_room, written_whole
+from ..images.reading import identity
 from ..models import origin_of
 from ..progress import say
-from .loop import size_of
+from .loop import saying_what_is_full, size_of
 from .recipes import Recipe
 from .workers import ALONE, Worker
 
@@ -47,7 +49,7 @@ class Place:
         place = cls(Path(out), resume, worker)
         if not worker.writes:
             return place
-        if place.out.exists():
+        if place.out.exists() and not place.is_done():
             raise FileExistsError(f"{out} exists; choose another name or remove it")
         if place.folder.exists() and not resume:
             raise FileExistsError(
@@ -63,6 +65,16 @@ class Place:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "last.npz"
+
+    @property
+    def result(self) -> Path:
+        """The bundle, once it is written, until it gets its name."""
+        return self.folder / self.out.name
+
+    def is_done(self) -> bool:
+        """Whether all that was left to do when the training was killed is to tidy up."""
+        tidied = self.out.exists() and self.folder.exists() and not any(self.folder.iterdir())
+        return self.resume and (tidied or self.result.exists())
 
     def begin(self, model: keras.Model, recipe: Recipe, parts, seed: int) -> None:
         """Make the folder, or compare what is in it with what is asked.
@@ -100,26 +112,41 @@ class Place:
         elif self.resume:
             say(f"nothing to go on with in {self.folder}: this training begins")
         copies = 3 if recipe.unfrozen else 1  # the result, and a checkpoint that is written beside the last
-        check_room(self.out.parent, copies * size_of(model, recipe), "checkpoints and the result")
+        there = self.checkpoint.stat().st_size if self.checkpoint.is_file() else 0
+        check_room(self.out.parent, copies * size_of(model, recipe) - there, "checkpoints and the result")
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".partial")
-        beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
-        beside.replace(file)
+        for left in (path for path in self.folder.iterdir() if path.is_dir()):
+            shutil.rmtree(left)  # of a training that was killed as it wrote
+        with written_whole(file) as beside:
+            beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
 
-    def end(self) -> None:
-        shutil.rmtree(self.folder)
+    def end(self, bundle: Bundle, finish: Callable[[Path], object]) -> None:
+        """Write the result, as `Bundle.save` does, and tidy up.
+
+        Raises:
+            TrainingError: It cannot be written; the training is as it was.
+        """
+        with saying_what_is_full("the result", self.out):
+            bundle.save(self.result, finish)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Give the result its name and leave nothing else: in an order that can be gone on with."""
+        for path in self.folder.iterdir():
+            if path.is_file():
+                path.unlink()
+            elif path != self.result:
+                shutil.rmtree(path)  # of a training that was killed as it wrote
+        if self.result.exists():
+            self.result.rename(self.out)
+        self.folder.rmdir()
 
 
 def _fingerprint(parts) -> str:
-    """Of all names, sizes and classes; of arrays, their values."""
+    """Of all pictures and classes."""
     digest = hashlib.sha256()
     for samples in parts:
         for source, label in zip(samples.sources, samples.labels, strict=True):
-            if isinstance(source, np.ndarray):
-                digest.update(np.ascontiguousarray(source))
-            else:
-                path = Path(source)
-                digest.update(f"{path.absolute()} {path.stat().st_size if path.exists() else 0}".encode())
-            digest.update(label.encode())
+            digest.update(identity(source) + b"|" + os.fsencode(label) + b"|")
         digest.update(b"|")
     return digest.hexdigest()

@@ -32,7 +32,7 @@ class Recipe:
         learning_rate: The highest, of the last stage and the classifier.
         momentum, nesterov: Of ``"sgd"``.
         stage_decay: Each stage before the last learns this many times as fast as the one after it.
-        warmup: Epochs in which the rate rises from nothing.
+        warmup: Epochs in which the rate rises from nothing, a fifth of the training at most.
         schedule: ``"constant"``, ``"steps"`` (a tenth at each share of the training in ``steps``),
             ``"cosine"`` (down to nothing), ``"plateau"`` (a tenth after 5 epochs without a better
             validation loss).
@@ -53,7 +53,9 @@ class Recipe:
         whole: Whether pictures are taken whole, without the margin that the preset cuts off: small ones lose
             much by it.
         pixel_mean: Whether the training pictures' mean, a value for every pixel, is subtracted in place of
-            the preset's.
+            the preset's, for networks that know no other: without ``head_epochs``.
+        initializer: Of kernels, where a network begins from random weights: a name of Keras'; None is the
+            architecture's own.
         precision: ``"float32"`` or ``"bfloat16"`` (computations; variables are float32 always).
 
     Raises:
@@ -95,6 +97,7 @@ class Recipe:
     keep: str = "best"
     whole: bool = False
     pixel_mean: bool = False
+    initializer: str | None = None
     precision: str = "float32"
 
     def __post_init__(self):
@@ -119,6 +122,11 @@ class Recipe:
             self._check(field, (optional and value is None) or value >= 1, "at least 1")
         if self.schedule == "plateau" and self.warmup:
             raise ValueError(f"schedule='plateau' goes without a warmup. Received: warmup={self.warmup}")
+        if self.pixel_mean and self.head_epochs:
+            raise ValueError(
+                "pixel_mean is for networks that know no other mean, and goes with head_epochs=0. "
+                f"Received: head_epochs={self.head_epochs}"
+            )
         self._check("steps", all(0 < share < 1 for share in self.steps), "shares between 0 and 1")
         if not self.head_epochs and not self.unfrozen:
             raise ValueError("a recipe without head_epochs and without unfrozen trains nothing")
@@ -175,19 +183,19 @@ def _value(name: str, kind, text: str):
         raise ValueError(f"{name} must be {allowed}. Received: {name}={text}") from None
 
 
-def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recipe:
+def resolve(recipe: "str | Recipe", pictures: int, classes: int, model, fields: dict) -> Recipe:
     """The recipe that is meant.
 
     Args:
         recipe: One, or a name of `RECIPES`, or ``"auto"``.
-        pictures: For training, a class.
+        pictures, classes: Of the data to train on.
         model: A key or a network, or the side of its pictures.
         fields: Other values of some fields.
     """
     if isinstance(recipe, Recipe):
         return changed(recipe, **fields)
     if recipe == "auto":
-        return changed(auto(pictures, _side(model)), **fields)
+        return changed(auto(pictures, classes, _side(model)), **fields)
     if recipe not in RECIPES:
         names = ", ".join(("auto", *RECIPES))
         raise ValueError(f"recipe must be {names} or a Recipe. Received: recipe={recipe!r}")
@@ -236,16 +244,34 @@ def full(size: int = 224) -> Recipe:
     )
 
 
-def auto(pictures: int, size: int = 224) -> Recipe:
-    """A recipe for a pretrained network, from the number of pictures a class and their side."""
-    return head(size) if pictures < 50 else full(size)
+FEW = 10  # pictures a class, below which the classifier alone is trained
+
+
+def auto(pictures: int, classes: int, size: int = 224) -> Recipe:
+    """A recipe for a pretrained network, from the data: `full`, or `head` where there is next to none.
+
+    Source: a rule of the data's size, as in Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3;
+    its number is from the table "The recipe that is chosen" in docs/training.md.
+
+    Args:
+        pictures: All that are trained on.
+        classes: How many there are.
+        size: Side of the pictures.
+
+    Example:
+
+    >>> auto(50, 10).name, auto(160, 10).name
+    ('head', 'full')
+    """
+    return head(size) if pictures < FEW * classes else full(size)
 
 
 def paper(size: int = 224) -> Recipe:
     """He et al.'s training from nothing.
 
     Source: He et al., arXiv:1512.03385, section 3.4 (ImageNet) and, for small pictures, 4.2 (CIFAR-10).
-    Weight decay is of all weights, as in Caffe's layers, which they used.
+    Kernels begin as in He et al., arXiv:1502.01852; weight decay is of all weights, as in Caffe's layers,
+    which they used.
 
     Args:
         size: Side of the pictures: up to 64 pixels they are taken for CIFAR-10's.
@@ -263,6 +289,7 @@ def paper(size: int = 224) -> Recipe:
         decay_all=True,
         batch_norm="batch",
         pixel_mean=True,
+        initializer="he_normal",
     )
     if size <= 64:
         return changed(

@@ -7,13 +7,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnets import Bundle, Predictor, create, evaluate, fine_tune, preset_of, residual_network, train
+from keras_resnets import (
+    Bundle,
+    Predictor,
+    create,
+    evaluate,
+    fine_tune,
+    preprocess,
+    preset_of,
+    residual_network,
+    train,
+)
 from keras_resnets.bundle import rebuilt
 from keras_resnets.images.augmentation import middle
 from keras_resnets.images.dataset import scan, split
 from keras_resnets.images.preprocessing import normalise
 from keras_resnets.images.reading import read_image
 from keras_resnets.models import origin_of
+from keras_resnets.training.fine_tuning import _network
+from keras_resnets.training.recipes import modern, paper
 
 from ..conftest import as_numpy
 
@@ -137,6 +149,47 @@ def test_the_network_learns_after_the_classifier(folder, tmp_path):
     assert not (tmp_path / "out.training").exists()
 
 
+def test_norms_stay_as_they_were_unless_they_are_to_learn(folder):
+    """Statistics, scales and shifts: the reason why a few pictures are enough."""
+    model = network()
+    before = {v.path: as_numpy(v).copy() for v in model.variables}
+    fine_tune(model, folder, "full", head_epochs=1, epochs=1, keep="last", learning_rate=0.1)
+    same = {path for path, value in before.items() if (as_numpy(_variable(model, path)) == value).all()}
+    assert same == {path for path in before if "_bn/" in path}
+
+
+def _variable(model, path):
+    return next(variable for variable in model.variables if variable.path == path)
+
+
+def test_a_recipes_drop_path_is_the_networks(folder):
+    model = network()
+    run = fine_tune(model, folder, "full", head_epochs=0, epochs=1, drop_path=0.2)
+    assert origin_of(run.bundle.model).options["drop_path_rate"] == 0.2
+    assert origin_of(model).options["drop_path_rate"] == 0
+
+
+def test_a_network_from_nothing_begins_as_its_recipe_says():
+    """He et al., arXiv:1502.01852: a deviation of the square root of 2 over the inputs of a kernel."""
+    for recipe, deviation in ((paper(32), (2 / 1024) ** 0.5), (modern(32), (2 / (1024 + 256)) ** 0.5)):
+        kernel = _network("resnet50", None, 2, 32, recipe).get_layer("conv4_block2_1_conv").kernel
+        assert as_numpy(kernel).std() == pytest.approx(deviation, rel=0.02)
+
+
+def test_smoothed_targets_are_what_is_learned(folder):
+    """With frozen norms and a rate of nothing the loss of an epoch is that of the network as it was."""
+    model = network()
+    run = fine_tune(
+        model, folder, "full", head_epochs=0, epochs=1, batch_size=16, learning_rate=1e-12, label_smoothing=0.3,
+        class_weights=False, keep="last", augmentation="none",
+    )  # fmt: skip
+    training, _ = split(scan(folder), 0.25, 0)
+    pictures = [middle(read_image(path), (32, 32), preset_of(model)) for path in training.sources]
+    scores = as_numpy(model(preprocess(np.stack(pictures), model)))
+    targets = 0.7 * np.eye(2)[[training.classes.index(label) for label in training.labels]] + 0.15
+    assert run.history[0]["loss"] == pytest.approx(-(targets * np.log(scores)).sum(axis=1).mean(), rel=1e-3)
+
+
 def test_a_bundle_of_a_pixel_mean_answers_as_the_training_measured(folder, tmp_path):
     run = fine_tune(
         network(), folder, "full", head_epochs=0, epochs=2, batch_norm="recalibrate", pixel_mean=True, drop_path=0.2,
@@ -194,7 +247,9 @@ def test_pictures_that_cannot_be_read_are_refused_where_that_is_asked(folder):
     (folder / "dark/0.png").write_text("no picture")
     (folder / "dark/1.png").write_text("no picture")
     for recipe, fields in (("head", {}), ("full", {"head_epochs": 0})):
-        with pytest.raises(ValueError, match=r"not a picture .* and 1 more cannot be used; on_bad='skip'"):
+        with pytest.raises(
+            ValueError, match=r"0.png: not a .*; .*1.png: not a .* cannot be used; on_bad='skip'"
+        ):
             fine_tune(network(), folder, recipe, validation=0.1, on_bad="raise", **fields)
     run = fine_tune(network(), folder, "full", head_epochs=0, epochs=1)
     assert len(run.metrics["unreadable"]) == 2

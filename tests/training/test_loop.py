@@ -170,8 +170,9 @@ def test_iterations_are_counted_to_the_step(data):
     assert len(batches) == 1
 
 
-def test_class_weights_go_with_the_mixture(data):
-    recipe = changed(modern(), batch_size=24, mixup=1.0)
+@pytest.mark.parametrize("way", ["mixup", "cutmix"])
+def test_class_weights_go_with_the_mixture(data, way):
+    recipe = changed(modern(), batch_size=24, **{way: 1.0})
     batches = Epoch(
         data[0],
         data[1],

@@ -4,7 +4,18 @@ import dataclasses
 
 import pytest
 
-from keras_resnets.training.recipes import RECIPES, Recipe, auto, changed, modern, paper, parsed, resolve
+from keras_resnets.training.recipes import (
+    RECIPES,
+    Recipe,
+    auto,
+    changed,
+    full,
+    head,
+    modern,
+    paper,
+    parsed,
+    resolve,
+)
 
 
 def test_the_papers_numbers():
@@ -13,7 +24,12 @@ def test_the_papers_numbers():
     for recipe in (large, small):
         assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.1, 0.9)
         assert (recipe.weight_decay, recipe.decay_all, recipe.drop_path) == (1e-4, True, 0)
-        assert recipe.pixel_mean and recipe.batch_norm == "batch" and recipe.unfrozen == "conv1"
+        assert (
+            recipe.pixel_mean
+            and recipe.initializer == "he_normal"
+            and recipe.batch_norm == "batch"
+            and recipe.unfrozen == "conv1"
+        )
     assert (large.batch_size, large.iterations, large.schedule) == (256, 600_000, "plateau")
     assert (small.batch_size, small.iterations, small.schedule) == (128, 64_000, "steps")
     assert [share * 64_000 for share in small.steps] == [32_000, 48_000]
@@ -45,9 +61,9 @@ def test_a_wrong_field_is_named(field, value, message):
 
 
 def test_epochs_of_a_classifier_are_its_own():
-    assert changed(auto(5), epochs=3).head_epochs == 3
-    assert changed(auto(5), epochs=3, head_epochs=4).head_epochs == 4
-    assert changed(auto(5), epochs=3, unfrozen="last").head_epochs == auto(5).head_epochs
+    assert changed(head(), epochs=3).head_epochs == 3
+    assert changed(head(), epochs=3, head_epochs=4).head_epochs == 4
+    assert changed(head(), epochs=3, unfrozen="last").head_epochs == head().head_epochs
     assert changed(modern(), epochs=3).head_epochs == 0
 
 
@@ -59,6 +75,13 @@ def test_epochs_take_the_place_of_iterations():
 def test_a_plateau_has_no_warmup():
     with pytest.raises(ValueError, match="schedule='plateau' goes without a warmup. Received: warmup=1.0"):
         changed(paper(), warmup=1.0)
+
+
+def test_the_mean_of_each_pixel_is_for_networks_that_know_no_other():
+    """A classifier would be trained on pictures of one mean and saved with another."""
+    with pytest.raises(ValueError, match="pixel_mean .* goes with head_epochs=0. Received: head_epochs=30"):
+        changed(full(), pixel_mean=True)
+    assert changed(full(), pixel_mean=True, head_epochs=0).pixel_mean
 
 
 def test_a_recipe_that_trains_nothing_is_refused():
@@ -80,15 +103,15 @@ def test_every_field_can_be_set_from_the_command_line():
 
 
 def test_names_are_resolved_by_the_size_of_the_pictures():
-    assert resolve("modern", 100, "resnet20", {}).augmentation == "pad"
-    assert resolve("modern", 100, "resnet18", {"epochs": 3}) == changed(modern(224), epochs=3)
-    assert resolve(paper(), 100, "resnet18", {}) == paper()
+    assert resolve("modern", 100, 2, "resnet20", {}).augmentation == "pad"
+    assert resolve("modern", 100, 2, "resnet18", {"epochs": 3}) == changed(modern(224), epochs=3)
+    assert resolve("auto", 100, 2, "resnet18", {}) == auto(100, 2)
+    assert resolve(paper(), 100, 2, "resnet18", {}) == paper()
     with pytest.raises(ValueError, match="recipe must be auto, head, last, full, paper, modern or a Recipe"):
-        resolve("best", 100, "resnet20", {})
+        resolve("best", 100, 2, "resnet20", {})
     assert set(RECIPES) == {"head", "last", "full", "paper", "modern"}
 
 
-def test_auto_trains_more_where_there_is_more_data():
-    few, many = auto(5), auto(5000)
-    assert few.unfrozen is None and many.unfrozen is not None
-    assert all(isinstance(auto(pictures), Recipe) for pictures in (1, 10, 100, 1000, 10_000))
+def test_auto_goes_by_the_size_of_the_data():
+    assert auto(99, 10) == head() and auto(100, 10) == full()
+    assert auto(40_000, 10) == full() and auto(40_000, 10, 32) == full(32)
