@@ -183,8 +183,8 @@ def policies(quick: bool) -> list[dict]:
         rows.append((f"fine_tune, recipe full, {policy}", ours, fields))
     table = []
     for name, function, fields in rows:
-        accuracy, seconds = trained(function, **common, **fields)
-        table.append({"accuracy": f"{accuracy:.3f}", "training": name, "s": seconds})
+        accuracy, _ = trained(function, **common, **fields)
+        table.append({"accuracy": f"{accuracy:.3f}", "training": name})
     return table
 
 
@@ -201,7 +201,7 @@ def choices(quick: bool) -> list[dict]:
                 for name in ("head", "last", "full")
             }
             # `auto` is one of them, and trained with the same seed the same.
-            chosen = auto(train - train // 5, common["size"]).name
+            chosen = auto(10 * (train - train // 5), 10, common["size"]).name
             row["auto"] = chosen
             row["minus the best, points"] = f"{100 * (found[chosen] - max(found.values())):.1f}"
             table.append(row | {name: f"{accuracy:.3f}" for name, accuracy in found.items()})
