@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .preprocessing import before_crop, box_of, fit, resized
+from .preprocessing import FILTERS, before_crop, box_of, fit, resized
 from .presets import Preset
 
 Size = tuple[int, int]
@@ -39,7 +39,7 @@ def _shorter(picture: np.ndarray, size: Size, preset: Preset, least: int | None 
     height, width = resized(*picture.shape[:2], rows, columns)
     if height >= picture.shape[0]:
         return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(picture).resize((width, height), FILTERS[preset.interpolation]))
 
 
 def _as_it_is(kept, size, preset, chance):
@@ -72,7 +72,7 @@ def _part(kept, size, preset, chance):
     across, down = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
     left, top = chance.uniform(0, width - across), chance.uniform(0, height - down)
     box = (left, top, left + across, top + down)
-    part = Image.fromarray(kept).resize((columns, rows), Image.Resampling.BILINEAR, box=box)
+    part = Image.fromarray(kept).resize((columns, rows), FILTERS[preset.interpolation], box=box)
     return _mirrored(np.asarray(part), chance=chance)
 
 
@@ -94,7 +94,7 @@ def _paper(kept, size, preset, chance):
     height, width = resized(*kept.shape[:2], round(rows * side), round(columns * side))
     corner = chance.integers(0, height - rows + 1), chance.integers(0, width - columns + 1)
     box = box_of(kept.shape, (height, width), corner, size)
-    part = Image.fromarray(kept).resize((columns, rows), Image.Resampling.BILINEAR, box=box)
+    part = Image.fromarray(kept).resize((columns, rows), FILTERS[preset.interpolation], box=box)
     light = _COLOURS @ (chance.normal(0, 0.1, 3) * _SPREAD)
     return _mirrored(np.asarray(part, "float32") + np.float32(255 * light), chance=chance)
 

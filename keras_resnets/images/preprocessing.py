@@ -6,7 +6,7 @@ from PIL import Image
 
 from .presets import Preset
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def fit(picture: np.ndarray, preset: Preset, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -73,7 +73,7 @@ def _cut(planes: list[Image.Image], size, corner, crop, preset: Preset) -> np.nd
     """The part of a picture resized to ``size`` that begins at ``corner``, as large as ``crop``: all of them
     (down, across), in pixels."""
     kept = box_of((planes[0].height, planes[0].width), size, corner, crop)
-    resample = _FILTERS[preset.interpolation]
+    resample = FILTERS[preset.interpolation]
     return np.stack([plane.resize(crop[::-1], resample, box=kept) for plane in planes], axis=-1)
 
 

@@ -48,6 +48,18 @@ def test_flip_mirrors_half_of_them():
     assert 70 < mirrored < 130
 
 
+@pytest.mark.parametrize("name", ["crop", "paper"])
+def test_pictures_are_resized_as_the_weights_were_trained(name):
+    """Beside an edge bicubic values swing beyond what is there; bilinear ones never do."""
+    edge = np.zeros((400, 400, 3), "uint8")
+    edge[:200], edge[200:] = 50, 200
+    shrink, draw = AUGMENTATIONS[name]
+    presets = PRESETS["torch"], PRESETS["torch_bicubic_224_256"]
+    assert [shrink(edge, (64, 64), preset).max() > 200 for preset in presets] == [False, True]
+    drawn = [np.float32(draw(edge, (64, 64), preset, np.random.default_rng(0))) for preset in presets]
+    assert np.abs(drawn[1] - drawn[0]).max() > 2
+
+
 def test_pad_shifts_by_four_pixels_at_most_and_fills_with_the_mean():
     kept, chance = picture_of(16, 16), np.random.default_rng(0)
     wide = np.full((24, 24, 3), np.rint(SMALL.mean), "uint8")
