@@ -4,23 +4,27 @@
 
 Every training runs in a process of its own, one after the other; its time is the whole process, imports,
 reading and all. Accuracies are of test pictures that took no part in anything. The backbone is ResNet50 with
-its ImageNet weights. What was measured is kept in out/benchmarks/trainings.json, so that a command that was
-stopped goes on; remove that file to measure anew.
+its ImageNet weights. Accuracies are kept in docs/benchmarks/transfer-trainings.json, each with where and when
+it was measured, so that a table of hours that was stopped goes on; remove that file to measure anew.
 """
 
+import functools
 import json
 import shutil
 import sys
 import tarfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 import numpy as np
+from machine import machine
 from reporting import folder, report
 from worker import ran
 
 SEED = 0
-KEPT = folder(quick=True) / "trainings.json"
+NOTE = "Where and when each accuracy was measured is in `transfer-trainings.json`."
 
 
 def pictures(name: str, train: int, test: int = 100):
@@ -138,27 +142,33 @@ def ours_as_the_tutorial(data, train, test, epochs, size):
 
 
 def trained(function, **arguments) -> tuple[float, float]:
-    """Accuracy and seconds of one training in a new process, or what was measured before."""
+    """Accuracy and seconds of one training in a new process."""
     from keras_resnets.weights.sources import cache_folder
 
-    told = json.dumps([function.__name__, arguments], sort_keys=True)
-    kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
-    if told not in kept:
-        shutil.rmtree(cache_folder() / "features", ignore_errors=True)  # of an earlier training
-        start = time.perf_counter()
-        said = ran([sys.executable, __file__, "--inside", function.__name__, json.dumps(arguments)])
-        kept[told] = float(said.splitlines()[-1]), time.perf_counter() - start
-        KEPT.parent.mkdir(parents=True, exist_ok=True)
-        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
-    accuracy, seconds = kept[told]
-    print(told, f"{accuracy:.3f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+    shutil.rmtree(cache_folder() / "features", ignore_errors=True)  # of an earlier training
+    start = time.perf_counter()
+    said = ran([sys.executable, __file__, "--inside", function.__name__, json.dumps(arguments)])
+    accuracy, seconds = float(said.splitlines()[-1]), time.perf_counter() - start
+    print(function.__name__, arguments, f"{accuracy:.3f} in {seconds:.0f} s", file=sys.stderr, flush=True)
     return accuracy, seconds
+
+
+def accuracy_of(file: Path, more: bool, function, **arguments) -> float | None:
+    """As the file keeps it, or else of a training now, which it keeps then; None without ``more``."""
+    called = json.dumps([function.__name__, arguments], sort_keys=True)
+    kept = json.loads(file.read_text()) if file.is_file() else {}
+    if called not in kept and more:
+        accuracy, _ = trained(function, **arguments)
+        kept[called] = {"accuracy": accuracy, **{key: machine()[key] for key in ("processor", "date")}}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(kept, indent=1) + "\n")
+    return kept[called]["accuracy"] if called in kept else None
 
 
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def against_the_tutorial(quick: bool) -> list[dict]:
+def against_the_tutorial(quick: bool, measure: Callable) -> list[dict]:
     arguments = {"data": "cifar10", "train": 200, "test": 100, "epochs": 10, "size": 224}
     if quick:
         arguments |= {"train": 4, "test": 4, "epochs": 1, "size": 64}
@@ -171,7 +181,7 @@ def against_the_tutorial(quick: bool) -> list[dict]:
     ]
 
 
-def policies(quick: bool) -> list[dict]:
+def policies(quick: bool, measure: Callable) -> list[dict]:
     common = {"data": "cifar10", "train": 20, "test": 100, "size": 96}
     if quick:
         common |= {"train": 4, "test": 4, "size": 64}
@@ -183,51 +193,57 @@ def policies(quick: bool) -> list[dict]:
         rows.append((f"fine_tune, recipe full, {policy}", ours, fields))
     table = []
     for name, function, fields in rows:
-        accuracy, _ = trained(function, **common, **fields)
-        table.append({"accuracy": f"{accuracy:.3f}", "training": name})
+        accuracy = measure(function, **common, **fields)
+        table.append({"accuracy": _text(accuracy), "training": name})
     return table
 
 
-def choices(quick: bool) -> list[dict]:
+def choices(quick: bool, measure: Callable) -> list[dict]:
     from keras_resnets.training.recipes import auto
 
     table = []
     for train in (4,) if quick else (20, 100, 500):
         for data in ("cifar10", "fashion_mnist", "mnist"):
             common = {"data": data, "train": train, "test": 4 if quick else 100, "size": 64}
-            row = {"pictures a class": train, "data": data}
             found = {
-                name: trained(ours, recipe=name, precision="bfloat16", **common)[0]
+                name: measure(ours, recipe=name, precision="bfloat16", **common)
                 for name in ("head", "last", "full")
             }
             # `auto` is one of them, and trained with the same seed the same.
             chosen = auto(10 * (train - train // 5), 10, common["size"]).name
-            row["auto"] = chosen
-            row["minus the best, points"] = f"{100 * (found[chosen] - max(found.values())):.1f}"
-            table.append(row | {name: f"{accuracy:.3f}" for name, accuracy in found.items()})
+            behind = None if None in found.values() else 100 * (found[chosen] - max(found.values()))
+            row = {"pictures a class": train, "data": data, "auto": chosen}
+            row["auto minus the best, points"] = None if behind is None else f"{behind:.1f}"
+            table.append(row | {name: _text(accuracy) for name, accuracy in found.items()})
     return table
 
 
+def _text(accuracy: float | None) -> str | None:
+    return None if accuracy is None else f"{accuracy:.3f}"
+
+
 TABLES = {
-    "tutorial": ("ResNet50 on CIFAR-10, 200 pictures a class, frozen network", against_the_tutorial),
-    "norms": ("Policies of batch norms, 20 pictures a class", policies),
-    "recipes": ("recipe=auto against fixed recipes", choices),
+    "tutorial": ("ResNet50 on CIFAR-10, 200 pictures a class, frozen network", against_the_tutorial, ""),
+    "norms": ("Policies of batch norms, 20 pictures a class", policies, NOTE),
+    "recipes": ("recipe=auto against fixed recipes", choices, NOTE),
 }
 
 
 @click.command()
 @click.option("--only", type=click.Choice(list(TABLES)), multiple=True, default=list(TABLES))
 @click.option("--quick", is_flag=True, help="A few pictures, one epoch: does it run?")
+@click.option("--kept", is_flag=True, help="Train nothing: accuracies as they were measured before.")
 @click.option("--inside", nargs=2, hidden=True, help="Be one training: its function, its arguments.")
-def main(only, quick, inside):
+def main(only, quick, kept, inside):
     """Measure fine-tuning; write a page and JSON for each table to docs/benchmarks."""
     if inside:
         function, arguments = inside
         print(globals()[function](**json.loads(arguments)))
         return
+    measure = functools.partial(accuracy_of, folder(quick) / "transfer-trainings.json", not kept)
     for name in only:
-        title, make = TABLES[name]
-        report(f"transfer-{name}", title, {title: make(quick)}, quick=quick)
+        title, make, note = TABLES[name]
+        report(f"transfer-{name}", title, {title: make(quick, measure)}, note, quick)
 
 
 if __name__ == "__main__":
