@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import numpy as np
 from machine import machine
-from reporting import folder, report
+from reporting import folder, report, suffix
 from worker import ran
 
 SEED = 0
@@ -159,7 +159,8 @@ def accuracy_of(file: Path, more: bool, function, **arguments) -> float | None:
     kept = json.loads(file.read_text()) if file.is_file() else {}
     if called not in kept and more:
         accuracy, _ = trained(function, **arguments)
-        kept[called] = {"accuracy": accuracy, **{key: machine()[key] for key in ("processor", "date")}}
+        host = machine()
+        kept[called] = {"accuracy": accuracy, "processor": host["processor"], "date": host["date"]}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(kept, indent=1) + "\n")
     return kept[called]["accuracy"] if called in kept else None
@@ -240,7 +241,10 @@ def main(only, quick, kept, inside):
         function, arguments = inside
         print(globals()[function](**json.loads(arguments)))
         return
-    measure = functools.partial(accuracy_of, folder(quick) / "transfer-trainings.json", not kept)
+    if kept and "tutorial" in only:
+        raise click.UsageError("--kept goes with --only norms and --only recipes")
+    file = folder(quick) / f"transfer-trainings{suffix(machine())}.json"
+    measure = functools.partial(accuracy_of, file, not kept)
     for name in only:
         title, make, note = TABLES[name]
         report(f"transfer-{name}", title, {title: make(quick, measure)}, note, quick)

@@ -78,7 +78,9 @@ class Bundle(Classifier):
             ValueError: The model was not made by `create` or a constructor.
         """
         path = Path(path)
-        check_can_be_saved(self.model, path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists; choose another name or remove it")
+        check_can_be_bundled(self.model)
         described = self.described() | {"options": _plain(models.origin_of(self.model).options)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as folder:
@@ -194,10 +196,8 @@ def rebuilt(model: keras.Model, **changes) -> keras.Model:
     return again
 
 
-def check_can_be_saved(model: keras.Model, path: Path) -> None:
-    """Say before any work that a bundle of this model could not be written there."""
-    if path.exists():
-        raise FileExistsError(f"{path} exists; choose another name or remove it")
+def check_can_be_bundled(model: keras.Model) -> None:
+    """Say before any work that a bundle could not keep how this model is built."""
     options = models.origin_of(model).options
     if not options:
         raise ValueError(

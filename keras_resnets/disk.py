@@ -1,6 +1,7 @@
 """Whether there is a place to write to, said before any work; and nothing there that is not whole."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -33,16 +34,25 @@ def check_room(folder: Path, needed: int, purpose: str) -> None:
         )
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def try_size(path: Path, size: int) -> None:
-    """Let a file grow to so many bytes for once, where the system can do that without writing them.
+    """Let a file grow to so many bytes for once, on systems that can do that.
 
     Raises:
         OSError: The disk is full, or a quota or a limit of the process is less.
     """
-    if hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
-        path.unlink()
+    except OSError as error:
+        if error.errno in _FULL:  # others are of file systems that do not know it
+            raise
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -137,7 +137,10 @@ def _launch(addresses: list[str] | int, number: int | None, options: dict) -> No
     from ..training.place import Place
     from ..training.workers import Worker
 
-    checkpoint = Place.of(options["out"], options["resume"], Worker(number or 0)).checkpoint
+    place = Place.of(options["out"], options["resume"], Worker(number or 0))
+    if place.is_done():
+        return
+    checkpoint = place.checkpoint
 
     def written():
         return checkpoint.exists() and checkpoint.stat().st_mtime_ns
@@ -180,7 +183,10 @@ def _options(options: dict, data: str, model: str) -> dict:
     """Those of `_training`, as `fine_tune` and `train` take them."""
     from ..training.recipes import parsed
 
-    options["out"] = options["out"] or "-".join(Path(name).absolute().stem for name in (data, model))
+    if not options["out"]:
+        if Path(data).resolve() == Path.cwd():
+            raise click.UsageError("--out is needed: the result would lie among the data's classes")
+        options["out"] = f"{_called(data)}-{_called(model)}"
     fields = options.pop("fields")
     if wrong := [field for field in fields if "=" not in field]:
         raise click.UsageError(f"--set takes FIELD=VALUE. Received: {wrong[0]}")
@@ -188,6 +194,11 @@ def _options(options: dict, data: str, model: str) -> dict:
     if epochs := options.pop("epochs"):
         fields |= {"epochs": epochs}
     return options | fields
+
+
+def _called(data_or_model: str) -> str:
+    path = Path(data_or_model).resolve()
+    return path.name if path.is_dir() else path.stem
 
 
 def _report(train, arguments, options) -> None:

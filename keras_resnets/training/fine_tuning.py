@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from .. import reporting
-from ..bundle import Bundle, check_can_be_saved, rebuilt
+from ..bundle import Bundle, check_can_be_bundled, rebuilt
 from ..evaluation import Evaluation, evaluate
 from ..images.dataset import Samples, check_classes, findings, samples_of, split
 from ..images.labels import numbered
@@ -165,10 +165,6 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     worker = workers.current()
     _check_can_be_shared(recipe, parts[0], worker)
     place = Place.of(out, resume, worker)
-    if place and place.is_done():
-        place.tidy()
-        bundle = Bundle.load(out)
-        return Run(bundle, bundle.history, bundle.notes["metrics"])
     found = findings(*parts)
     keras.utils.set_random_seed(seed)
     model = _network(given, weights, len(classes), size, recipe)
@@ -177,8 +173,13 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     preset = model_or_name.preset if isinstance(model_or_name, Bundle) else preset_of(model)
     bundle = Bundle(model, preset, numbered(classes))
     if place:
-        check_can_be_saved(model, place.out)
+        check_can_be_bundled(model)
         place.begin(model, recipe, parts, seed)
+        if place.is_done() and worker.count == 1:
+            place.tidy()
+            say(f"{out} was finished; nothing was left to do")
+            bundle = Bundle.load(out)
+            return Run(bundle, bundle.history, bundle.notes["metrics"])
     for sentence in found if worker.writes else ():
         say(sentence)
     with progress_bars(worker.writes) as progress:

@@ -70,11 +70,14 @@ class Job:
             state, bad = self._classifier(preset)
         if self.recipe.unfrozen and not state.stopped:
             try:
-                state, preset, bad = self._network(preset, state, checkpoint)
+                read = self._pictures(preset)
             except KeyboardInterrupt:
                 if state.chosen is None:
                     raise
                 state.stopped = True  # the classifier is what there is
+            else:
+                state, preset = self._network(preset, state, checkpoint, read)
+                bad = [unreadable for _, _, unreadable in read]
         return state, preset, bad
 
     def _adapt(self, preset: Preset) -> None:
@@ -94,24 +97,28 @@ class Job:
         data, bad = [], []
         for part, title in zip(self.parts, _TITLES, strict=True):
             features, errors = reader.read(part.sources, self._bar(part, title))
-            bad.append(self._unreadable(errors))
+            bad.append(self._unreadable(part, errors))
             data.append((features, self._numbers(part, errors)))
         self._draw_anew()
         return train_head(self.model, *data, self.recipe, self.progress), bad
 
-    def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None):
+    def _pictures(self, preset: Preset) -> list:
+        """Of each part what `_read` gives."""
+        shrink = AUGMENTATIONS[self.recipe.augmentation].shrink, middle
+        each = zip(self.parts, shrink, _TITLES, strict=True)
+        return [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
+
+    def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None, read: list):
         """From one stage on."""
         recipe, size, classes = self.recipe, input_size(self.model, preset), len(self.parts[0].classes)
-        shrink = AUGMENTATIONS[recipe.augmentation].shrink, middle
-        each = zip(self.parts, shrink, _TITLES, strict=True)
-        read = [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
         (pictures, numbers, _), (held_out, right, _) = read
         same = {"recipe": recipe, "seed": self.seed, "list of pictures": (numbers.tobytes(), right.tobytes())}
         for what, value in same.items():
             check_same(self.worker, what, value)
         if recipe.pixel_mean and not normalization_of(self.model):  # which has a mean of its own
             look = functools.partial(middle, size=size, preset=preset)
-            preset = _with_pixel_mean(preset, pictures if shrink[0] is middle else map(look, pictures))
+            fitted = AUGMENTATIONS[recipe.augmentation].shrink is middle
+            preset = _with_pixel_mean(preset, pictures if fitted else map(look, pictures))
         epoch = functools.partial(
             Epoch,
             classes=classes,
@@ -140,7 +147,7 @@ class Job:
                 checkpoint,
                 self.worker,
             )
-        return state, preset, [bad for _, _, bad in read]
+        return state, preset
 
     def _draw_anew(self) -> None:
         """What was computed before, or taken from a cache, has no say in the random draws to come."""
@@ -153,7 +160,7 @@ class Job:
         share = len(part.sources) / sum(len(each.sources) for each in self.parts)
         memory = share * quarter_of_memory() / self.worker.count  # several may be of one machine
         pictures, errors = keep(part.sources, shrunk, memory, self._bar(part, title))
-        return pictures, self._numbers(part, errors), self._unreadable(errors)
+        return pictures, self._numbers(part, errors), self._unreadable(part, errors)
 
     def _bar(self, part: Samples, title: str):
         """A bar for pictures that are read, as the function that moves it on."""
@@ -166,7 +173,7 @@ class Job:
         readable = zip(part.labels, errors, strict=True)
         return np.array([number[label] for label, error in readable if not error], "int32")
 
-    def _unreadable(self, errors) -> list[str]:
+    def _unreadable(self, part: Samples, errors) -> list[str]:
         bad = [error for error in errors if error]
         if bad and self.on_bad == "raise":
             some = "; ".join(bad[:LISTED])
@@ -174,6 +181,13 @@ class Job:
             raise ValueError(f"{some}{more} cannot be used; on_bad='skip' leaves them out")
         if len(bad) == len(errors):
             raise ValueError(f"no picture could be read: {bad[0]}")
+        each = list(zip(part.labels, errors, strict=True))
+        gone = set(part.labels) - {label for label, error in each if not error}
+        if gone and part is self.parts[0]:
+            label, why = next((label, error) for label, error in each if label in gone)
+            raise ValueError(
+                f"no picture of the class {label} can be read ({why}); mend them, or leave the class out"
+            )
         return bad
 
 

@@ -19,6 +19,8 @@ from .loop import saying_what_is_full, size_of
 from .recipes import Recipe
 from .workers import ALONE, Worker
 
+TOLD = "training.json"  # what is trained, and on what
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -49,7 +51,7 @@ class Place:
         place = cls(Path(out), resume, worker)
         if not worker.writes:
             return place
-        if place.out.exists() and not place.is_done():
+        if place.out.exists() and not (resume and place._is_named()):
             raise FileExistsError(f"{out} exists; choose another name or remove it")
         if place.folder.exists() and not resume:
             raise FileExistsError(
@@ -69,12 +71,15 @@ class Place:
     @property
     def result(self) -> Path:
         """The bundle, once it is written, until it gets its name."""
-        return self.folder / self.out.name
+        return self.folder / "result"
 
     def is_done(self) -> bool:
         """Whether all that was left to do when the training was killed is to tidy up."""
-        tidied = self.out.exists() and self.folder.exists() and not any(self.folder.iterdir())
-        return self.resume and (tidied or self.result.exists())
+        return self.result.is_dir() or self.out.exists()
+
+    def _is_named(self) -> bool:
+        """Whether the result has its name, and what is beside it was still to be removed."""
+        return self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {TOLD}
 
     def begin(self, model: keras.Model, recipe: Recipe, parts, seed: int) -> None:
         """Make the folder, or compare what is in it with what is asked.
@@ -92,7 +97,7 @@ class Place:
             "seed": seed,
             "data": _fingerprint(parts),
         }
-        file, chosen = self.folder / "training.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
+        file, chosen = self.folder / TOLD, json.loads(json.dumps(dataclasses.asdict(recipe)))
         if file.is_file():
             before = json.loads(file.read_text())
             recipe_before = before.pop("recipe")
@@ -109,14 +114,16 @@ class Place:
                 )
             if changes := [name for name in chosen if recipe_before.get(name) != chosen[name]]:
                 say(f"going on with another {', '.join(changes)} than the training began with")
-        elif self.resume:
+        elif self.resume and not self.is_done():
             say(f"nothing to go on with in {self.folder}: this training begins")
+        if self.is_done():
+            return
+        for left in self.folder.glob("*/"):
+            shutil.rmtree(left)  # of a training that was killed as it wrote
         copies = 3 if recipe.unfrozen else 1  # the result, and a checkpoint that is written beside the last
         there = self.checkpoint.stat().st_size if self.checkpoint.is_file() else 0
         check_room(self.out.parent, copies * size_of(model, recipe) - there, "checkpoints and the result")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in (path for path in self.folder.iterdir() if path.is_dir()):
-            shutil.rmtree(left)  # of a training that was killed as it wrote
         with written_whole(file) as beside:
             beside.write_text(json.dumps(told | {"recipe": chosen}, indent=2) + "\n")
 
@@ -131,15 +138,18 @@ class Place:
         self.tidy()
 
     def tidy(self) -> None:
-        """Give the result its name and leave nothing else: in an order that can be gone on with."""
-        for path in self.folder.iterdir():
-            if path.is_file():
-                path.unlink()
-            elif path != self.result:
-                shutil.rmtree(path)  # of a training that was killed as it wrote
-        if self.result.exists():
+        """Give the result its name and leave nothing else: in an order that can be gone on with.
+
+        Raises:
+            FileExistsError: Something of that name has come to be there.
+        """
+        if self.result.is_dir():
+            if self.out.exists():
+                raise FileExistsError(f"{self.out} has come to exist; move it away, then resume")
+            self.checkpoint.unlink(missing_ok=True)
             self.result.rename(self.out)
-        self.folder.rmdir()
+        (self.folder / TOLD).unlink(missing_ok=True)
+        shutil.rmtree(self.folder)
 
 
 def _fingerprint(parts) -> str:

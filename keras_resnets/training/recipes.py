@@ -250,8 +250,8 @@ FEW = 10  # pictures a class, below which the classifier alone is trained
 def auto(pictures: int, classes: int, size: int = 224) -> Recipe:
     """A recipe for a pretrained network, from the data: `full`, or `head` where there is next to none.
 
-    Source: a rule of the data's size, as in Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3;
-    its number is from the table "The recipe that is chosen" in docs/training.md.
+    Source: a rule of the data's size, as in Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3.
+    The table "The recipe that is chosen" in docs/training.md begins at 16 pictures a class.
 
     Args:
         pictures: All that are trained on.

@@ -15,9 +15,9 @@ from ..architecture.layers import StandardizedConv2D, standardized
 from ..disk import try_size, written_whole
 from . import mapping
 from .formats import Contents, Layers, WeightsError, by_number
+from .formats.writing import ENTRY
 
 HEAD = "predictions"
-ENTRY = 4096  # bytes that HDF5 takes for a variable beside its values, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -356,5 +356,6 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         raise ValueError(f"the file's name must end in .weights.h5. Received: {path}")
     with written_whole(path) as beside:
         # HDF5's library crashes the process where a file cannot grow any more.
-        try_size(beside, sum(4 * math.prod(weight.shape) + ENTRY for weight in model.weights))
+        variables = [*model.variables, *(model.optimizer.variables if model.optimizer else ())]
+        try_size(beside, sum(4 * math.prod(variable.shape) + ENTRY for variable in variables))
         model.save_weights(beside)

@@ -8,9 +8,10 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
-from ...disk import written_whole
+from ...disk import try_size, written_whole
 from .contents import Layers
 
+ENTRY = 4096  # bytes that HDF5 takes for a variable beside its values, at most
 ATTRIBUTE = 64_512  # bytes; what HDF5 keeps of one attribute, and where Keras 2 cut its lists of names
 
 
@@ -39,6 +40,9 @@ def write(path: str | os.PathLike, layers: Layers, format: str | None = None, se
             if array.dtype.kind not in "fiub" and array.dtype != ml_dtypes.bfloat16:
                 raise ValueError(f"{layer}/{name} holds {array.dtype} values, not numbers")
     with written_whole(path) as beside:
+        if form == ".h5":  # see `loading.save`
+            arrays = [array for variables in layers.values() for array in variables.values()]
+            try_size(beside, sum(array.nbytes + ENTRY for array in arrays))
         WRITERS[form](beside, layers, separator)
 
 
