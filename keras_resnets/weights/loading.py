@@ -356,6 +356,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         raise ValueError(f"the file's name must end in .weights.h5. Received: {path}")
     with written_whole(path) as beside:
         # HDF5's library crashes the process where a file cannot grow any more.
-        variables = [*model.variables, *(model.optimizer.variables if model.optimizer else ())]
+        optimizer = getattr(model, "optimizer", None)  # Keras writes its variables, too
+        variables = [*model.variables, *(optimizer.variables if optimizer else ())]
         try_size(beside, sum(4 * math.prod(variable.shape) + ENTRY for variable in variables))
         model.save_weights(beside)
