@@ -148,7 +148,6 @@ class Place:
                 raise FileExistsError(f"{self.out} has come to exist; move it away, then resume")
             self.checkpoint.unlink(missing_ok=True)
             self.result.rename(self.out)
-        (self.folder / TOLD).unlink(missing_ok=True)
         shutil.rmtree(self.folder)
 
 

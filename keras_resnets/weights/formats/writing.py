@@ -40,9 +40,6 @@ def write(path: str | os.PathLike, layers: Layers, format: str | None = None, se
             if array.dtype.kind not in "fiub" and array.dtype != ml_dtypes.bfloat16:
                 raise ValueError(f"{layer}/{name} holds {array.dtype} values, not numbers")
     with written_whole(path) as beside:
-        if form == ".h5":  # see `loading.save`
-            arrays = [array for variables in layers.values() for array in variables.values()]
-            try_size(beside, sum(array.nbytes + ENTRY for array in arrays))
         WRITERS[form](beside, layers, separator)
 
 
@@ -86,6 +83,8 @@ def _torch(path: Path, layers: Layers, separator: str) -> None:
 
 
 def _legacy(path: Path, layers: Layers, separator: str) -> None:
+    arrays = [array for variables in layers.values() for array in variables.values()]
+    try_size(path, sum(array.nbytes + ENTRY for array in arrays))  # see `loading.save`
     with h5py.File(path, "w") as file:
         _write_texts(file, "layer_names", list(layers))
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.15.0"
