@@ -8,7 +8,7 @@ from keras_resnets import Bundle, Predictor, adapt, fine_tune, network_depth, re
 from keras_resnets.images.labels import numbered
 from keras_resnets.models import preset_of
 
-from .conftest import as_numpy, randomise, write_picture
+from .conftest import as_numpy, assert_near, randomise, write_picture
 
 RESNET50 = {"input_size": (224, 224, 3), "num_classes": 10}
 PLAIN = {"initial_pooling_layer": "none", "initial_stride": 1, "initial_filter_size": 3}
@@ -147,7 +147,7 @@ def test_adapt_is_per_channel(normalization, data_format, chance):
     out = as_numpy(layer(data))
     out = out if data_format == "channels_last" else np.moveaxis(out, 1, -1)
     np.testing.assert_allclose(out, expected, atol=2e-3)
-    np.testing.assert_allclose(model.predict(data[:2], verbose=0), as_numpy(model(data[:2])), rtol=1e-4)
+    assert_near(model.predict(data[:2], verbose=0), model(data[:2]), 1e-4)
 
 
 @pytest.mark.parametrize("kind", ["batches", "pairs", "grey"])
@@ -179,7 +179,7 @@ def test_an_adapted_network_survives_every_file(tmp_path, chance):
     bundle = Bundle(model, preset_of(model), numbered(["a", "b", "c"]))
     bundle.save(tmp_path / "bundle")
     for again in (keras.saving.load_model(tmp_path / "model.keras"), Bundle.load(tmp_path / "bundle").model):
-        np.testing.assert_allclose(as_numpy(again(pictures)), as_numpy(model(pictures)), rtol=1e-5)
+        assert_near(again(pictures), model(pictures))
     assert preset_of(model).name == "raw"
 
 
