@@ -14,7 +14,7 @@ from .reading import SUFFIXES
 
 # All that a person takes for a picture. Those that are not read are sources, too, so that reading lists them.
 PICTURES = (
-    *SUFFIXES, ".jfif", ".jpe",
+    *SUFFIXES,
     ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".svg", ".tga",
     ".arw", ".cr2", ".dng", ".nef",
 )  # fmt: skip

@@ -68,12 +68,12 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 def test_folders_stand_for_their_pictures(tmp_path):
     (tmp_path / "b").mkdir()
-    for name in ("2.png", "1.JPG", "b/3.jpeg"):
+    for name in ("2.png", "1.JPG", "b/3.jpeg", "b/4.jfif"):
         write_picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("")
     found = list(find_images([tmp_path, "other.xyz"]))
     assert [str(p) for p in found] == [
-        *(str(tmp_path / n) for n in ("1.JPG", "2.png", "b/3.jpeg")),
+        *(str(tmp_path / n) for n in ("1.JPG", "2.png", "b/3.jpeg", "b/4.jfif")),
         "other.xyz",
     ]
     (tmp_path / "c").mkdir()
