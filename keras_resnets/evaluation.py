@@ -17,6 +17,7 @@ from .images.batches import WORKERS, Batch, each_picture, read_batches
 from .images.dataset import Samples, samples_of
 from .images.labels import Label
 from .images.preprocessing import normalise, resized, ten_crops, whole
+from .images.presets import with_mean_of_channels
 from .inspection import gives_logits, input_size
 from .models import origin_of
 from .predictor import Predictor
@@ -88,7 +89,8 @@ def evaluate(
             (`images.preprocessing.ten_crops`).
         scales: Shorter sides in pixels, such as (224, 256, 384, 480, 640): average the probabilities of the
             whole picture and its mirror image at each. The network is built again to take pictures of any
-            size, whose last map the global average takes as it comes, and run by Keras.
+            size, whose last map the global average takes as it comes, and run by Keras; of a mean for each
+            pixel its average in each channel is subtracted.
         options: ``precision``, ``engine`` and ``calibration`` of `Predictor`; not with ``scales``.
 
     Raises:
@@ -162,7 +164,8 @@ class _AtScales:
     """
 
     def __init__(self, classifier: Classifier, scales: tuple[int, ...]):
-        self._model, self._preset, self._scales = classifier.model, classifier.preset, scales
+        self._model, self._scales = classifier.model, scales
+        self._preset = with_mean_of_channels(classifier.preset)
         self._network = fold(rebuilt(self._model, input_shape=(None, None, 3), data_format="channels_last"))
         self._network.jit_compile = False  # pictures differ in shape, and each would be compiled for
 
@@ -212,11 +215,6 @@ def _checked(scales: Iterable[int], classifier: Classifier, options: dict) -> tu
         raise ValueError(
             "scales need a network that can be built again for pictures of any size, one made by create() or "
             f"a constructor without input_tensor. Received: {model.name!r}"
-        )
-    if np.ndim(classifier.preset.mean) == 3:
-        raise ValueError(
-            f"scales need a preset with one mean a channel; that of {model.name!r} has one a pixel, for "
-            "pictures of one size: leave scales out"
         )
     sides, least = tuple(scales) if isinstance(scales, Iterable) else (), variant(origin.key).input.smallest
     if not sides or not all(is_whole_number(side) and side >= least for side in sides):

@@ -201,7 +201,7 @@ def test_finetune_writes_a_bundle(run, tmp_path):
     Bundle(model, preset_of(model), numbered(["a", "b"])).save(tmp_path / "first")
     arguments = ("finetune", tmp_path / "data", "--model", tmp_path / "first", "--out", tmp_path / "pets")
     status, out, err = run(*arguments, "--epochs", 1, "--set", "batch_size=4")
-    assert status == 0 and "2 classes, 6 pictures for training, 2 for validation" in out
+    assert status == 2 and "2 classes, 6 pictures for training, 2 for validation, 1 left out:" in out
     assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err
     bundle = Bundle.load(tmp_path / "pets")
     assert [label.name for label in bundle.labels] == ["cat", "dog"] and len(bundle.history) == 1
@@ -209,7 +209,8 @@ def test_finetune_writes_a_bundle(run, tmp_path):
     assert run(*arguments)[0] == 2  # it exists
     other = ("finetune", tmp_path / "data", "--model", tmp_path / "first", "--validation", tmp_path / "data")
     status, out, err = run(*other, "--epochs", 1, "--out", tmp_path / "other")
-    assert status == 0 and "8 pictures for training, 8 for validation" in out and "too good" in err
+    assert status == 2 and "8 pictures for training, 8 for validation, 2 left out" in out
+    assert "too good" in err
     status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "epochs")
     assert status == 2 and "--set takes FIELD=VALUE. Received: epochs" in err
     status, _, err = run(*arguments[:-1], tmp_path / "more", "--set", "speed=1")

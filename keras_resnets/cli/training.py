@@ -204,10 +204,12 @@ def _called(data_or_model: str) -> str:
 def _report(train, arguments, options) -> None:
     """Train, and say what came of it."""
     run = train(*arguments, **options)
-    complain(f"left out: {error}" for error in run.metrics["unreadable"])
+    left_out = len(run.metrics["unreadable"])
     click.echo(
         f"{len(run.bundle.labels)} classes, {run.metrics['training pictures']} pictures for training, "
-        f"{run.metrics['validation pictures']} for validation: "
+        f"{run.metrics['validation pictures']} for validation{f', {left_out} left out' if left_out else ''}: "
         f"validation accuracy {run.metrics['val_accuracy']:.4f} (epoch {run.metrics['epoch']})"
     )
     click.echo(f"written: {options['out']}")
+    if left_out:
+        sys.exit(2)

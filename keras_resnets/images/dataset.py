@@ -230,8 +230,7 @@ def findings(train: Samples, held_out: Samples) -> list[str]:
         raise ValueError(f"classes of the validation are not in the training: {', '.join(strange)}")
     found = list(dict.fromkeys(train.left_out + held_out.left_out))  # two parts of one folder share them
     for part, purpose in ((train, "train on, whose answers are never right"), (held_out, "validate with")):
-        if missing := sorted(set(train.classes) - set(part.labels)):
-            found.append(f"classes without a picture to {purpose}: {', '.join(missing)}")
+        found += missing_classes(part, train.classes, purpose)
     sources, labels = train.sources + held_out.sources, train.labels + held_out.labels
     groups = repeated(sources)
     several = [group for group in groups if len({labels[number] for number in group}) > 1]
@@ -243,6 +242,12 @@ def findings(train: Samples, held_out: Samples) -> list[str]:
         pairs = [[_called(sources[number], number) for number in (group[0], group[-1])] for group in some]
         found += _counted(f"the same pictures are {what}", [" = ".join(pair) for pair in pairs])
     return found
+
+
+def missing_classes(samples: Samples, classes: Iterable[str], purpose: str = "validate with") -> list[str]:
+    """One sentence on the classes that have no sample, or none."""
+    missing = sorted(set(classes) - set(samples.labels))
+    return [f"classes without a picture to {purpose}: {', '.join(missing)}"] if missing else []
 
 
 def _called(source, number: int) -> str:

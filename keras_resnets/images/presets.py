@@ -137,3 +137,13 @@ def fitted(preset: Preset, channels: int = 3, stem: str | None = None, swapped: 
         return values + (added,) * (channels - len(values))
 
     return dataclasses.replace(preset, mean=spread(mean), std=spread(std), order="rgb")
+
+
+def with_mean_of_channels(preset: Preset) -> Preset:
+    """For pictures of any size: a mean for each pixel, which has one, becomes its average in each channel."""
+    if not isinstance(preset.mean[0], tuple):
+        return preset
+    pixels = [pixel for row in preset.mean for pixel in row]
+    return dataclasses.replace(
+        preset, mean=tuple(sum(values) / len(pixels) for values in zip(*pixels, strict=True))
+    )

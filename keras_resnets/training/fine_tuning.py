@@ -11,7 +11,7 @@ import keras
 from .. import reporting
 from ..bundle import Bundle, check_can_be_bundled, rebuilt
 from ..evaluation import Evaluation, evaluate
-from ..images.dataset import Samples, check_classes, findings, samples_of, split
+from ..images.dataset import Samples, check_classes, findings, missing_classes, samples_of, split
 from ..images.labels import numbered
 from ..inspection import check_answers_pictures
 from ..models import create, preset_of
@@ -20,7 +20,7 @@ from ..registry import variant
 from ..weights.loading import HEAD
 from . import recipes, workers
 from .freezing import check_trains
-from .job import Job
+from .job import PARTS, Job
 from .loop import progress_bars
 from .place import Place
 from .recipes import Recipe
@@ -184,15 +184,14 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
         say(sentence)
     with progress_bars(worker.writes) as progress:
         job = Job(model, preset, parts, recipe, seed, on_bad, progress, worker)
-        state, preset, bad = job.done(place and place.checkpoint)
+        state, preset, read = job.done(place and place.checkpoint)
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
     metrics = {
         **state.chosen,
-        "training pictures": len(parts[0].sources) - len(bad[0]),
-        "validation pictures": len(parts[1].sources) - len(bad[1]),
-        "unreadable": [*bad[0], *bad[1]],
-        "findings": found,
+        **{f"{name} pictures": len(part.samples.sources) for name, part in zip(PARTS, read, strict=True)},
+        "unreadable": [line for part in read for line in part.unreadable],
+        "findings": list(dict.fromkeys(found + missing_classes(read[1].samples, classes))),
     }
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
     bundle = dataclasses.replace(bundle, preset=preset, notes=notes, history=tuple(state.rows))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -12,12 +12,13 @@ from rich.progress import Progress
 from ..architecture.accelerating import accelerated
 from ..architecture.rewriting import computing_in
 from ..images.augmentation import AUGMENTATIONS, middle
-from ..images.batches import keep, quarter_of_memory
-from ..images.dataset import Samples
+from ..images.batches import Pictures, keep, quarter_of_memory
+from ..images.dataset import Samples, missing_classes
 from ..images.presets import Preset
 from ..inspection import in_layout_of, input_size, normalization_of
 from ..matlab import adapt
 from ..predictor import inputs_of
+from ..progress import say
 from . import loop
 from .epoch import Epoch
 from .features import Reader, class_weights, train_head
@@ -26,7 +27,27 @@ from .recipes import Recipe
 from .workers import Worker, check_same, needs_strategy
 
 LISTED = 20  # unreadable pictures in an error
-_TITLES = ("reading training pictures", "reading validation pictures")
+PARTS = ("training", "validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Pictures to train on, or to validate with.
+
+    Attributes:
+        samples: Those that can be read, as far as that is known.
+        unreadable: One line for each that cannot.
+        pictures: The pictures of ``samples``, where they were read for the network.
+    """
+
+    samples: Samples
+    unreadable: tuple[str, ...] = ()
+    pictures: Pictures | None = None
+
+    def numbers(self, classes: Sequence[str]) -> np.ndarray:
+        """The pictures' classes, int32 (N,)."""
+        number = {name: i for i, name in enumerate(classes)}
+        return np.array([number[label] for label in self.samples.labels], "int32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +74,27 @@ class Job:
     progress: Progress
     worker: Worker
 
-    def done(self, checkpoint: Path | None) -> tuple[loop.State, Preset, list[list[str]]]:
+    def done(self, checkpoint: Path | None) -> tuple[loop.State, Preset, list[Part]]:
         """Train, or go on where the checkpoint stands.
 
         Returns:
-            How it went, what the network expects of pictures, and one line for each picture of each part
-            that cannot be read.
+            How it went, what the network expects of pictures, and what was read of each part.
         """
         preset = self.preset
         if self.recipe.whole:
             preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
+        parts = list(map(Part, self.parts))
+        if self.recipe.unfrozen or self.on_bad == "raise":  # else the classifier's features tell
+            parts = self._read(preset)
         if (layer := normalization_of(self.model)) and not np.any(keras.ops.convert_to_numpy(layer.mean)):
             self._adapt(preset)  # it knows no pictures yet
-        state, bad = loop.State([], []), [[], []]
+        state = loop.State([], [])
         if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
-            state, bad = self._classifier(preset)
+            state, looked_at = self._classifier(preset, parts)
+            parts = parts if self.recipe.unfrozen else looked_at
         if self.recipe.unfrozen and not state.stopped:
-            try:
-                read = self._pictures(preset)
-            except KeyboardInterrupt:
-                if state.chosen is None:
-                    raise
-                state.stopped = True  # the classifier is what there is
-            else:
-                state, preset = self._network(preset, state, checkpoint, read)
-                bad = [unreadable for _, _, unreadable in read]
-        return state, preset, bad
+            state, preset = self._network(preset, state, checkpoint, parts)
+        return state, preset, parts
 
     def _adapt(self, preset: Preset) -> None:
         """The network's own normalisation learns from the training pictures."""
@@ -92,26 +108,35 @@ class Job:
 
         adapt(self.model, batches())
 
-    def _classifier(self, preset: Preset):
-        reader = Reader(self.model, preset, self.parts[0].sources)
-        data, bad = [], []
-        for part, title in zip(self.parts, _TITLES, strict=True):
-            features, errors = reader.read(part.sources, self._bar(part, title))
-            bad.append(self._unreadable(part, errors))
-            data.append((features, self._numbers(part, errors)))
-        self._draw_anew()
-        return train_head(self.model, *data, self.recipe, self.progress), bad
-
-    def _pictures(self, preset: Preset) -> list:
-        """Of each part what `_read` gives."""
+    def _read(self, preset: Preset) -> list[Part]:
+        """Every picture once; those that are trained on are kept as far as there is memory."""
+        size, read = input_size(self.model, preset), []
+        share = quarter_of_memory() / sum(len(part.sources) for part in self.parts)
+        share = share / self.worker.count if self.recipe.unfrozen else 0  # several may be of one machine
         shrink = AUGMENTATIONS[self.recipe.augmentation].shrink, middle
-        each = zip(self.parts, shrink, _TITLES, strict=True)
-        return [self._read(part, preset, shrunk, title) for part, shrunk, title in each]
+        for name, samples, function in zip(PARTS, self.parts, shrink, strict=True):
+            advance = self._bar(samples, f"reading {name} pictures")
+            shrunk = functools.partial(function, size=size, preset=preset)
+            pictures, errors = keep(samples.sources, shrunk, share * len(samples.sources), advance)
+            read.append(dataclasses.replace(self._without(Part(samples), errors), pictures=pictures))
+        return read
 
-    def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None, read: list):
+    def _classifier(self, preset: Preset, parts: list[Part]) -> tuple[loop.State, list[Part]]:
+        reader = Reader(self.model, preset, parts[0].samples.sources)
+        data, looked_at = [], []
+        for name, part in zip(PARTS, parts, strict=True):
+            advance = self._bar(part.samples, f"features of {name} pictures")
+            features, errors = reader.read(part.samples.sources, advance)
+            looked_at.append(self._without(part, errors))
+            data.append((features, looked_at[-1].numbers(self.parts[0].classes)))
+        self._draw_anew()
+        return train_head(self.model, *data, self.recipe, self.progress), looked_at
+
+    def _network(self, preset: Preset, state: loop.State, checkpoint: Path | None, parts: list[Part]):
         """From one stage on."""
-        recipe, size, classes = self.recipe, input_size(self.model, preset), len(self.parts[0].classes)
-        (pictures, numbers, _), (held_out, right, _) = read
+        recipe, size, classes = self.recipe, input_size(self.model, preset), self.parts[0].classes
+        pictures, held_out = (part.pictures for part in parts)
+        numbers, right = (part.numbers(classes) for part in parts)
         same = {"recipe": recipe, "seed": self.seed, "list of pictures": (numbers.tobytes(), right.tobytes())}
         for what, value in same.items():
             check_same(self.worker, what, value)
@@ -121,13 +146,13 @@ class Job:
             preset = _with_pixel_mean(preset, pictures if fitted else map(look, pictures))
         epoch = functools.partial(
             Epoch,
-            classes=classes,
+            classes=len(classes),
             recipe=recipe,
             preset=preset,
             size=size,
             layout=functools.partial(in_layout_of, self.model),
         )
-        weights = class_weights(numbers, classes) if recipe.class_weights else None
+        weights = class_weights(numbers, len(classes)) if recipe.class_weights else None
         training = functools.partial(
             epoch, pictures, numbers, weights=weights, seed=self.seed, worker=self.worker
         )
@@ -153,27 +178,17 @@ class Job:
         """What was computed before, or taken from a cache, has no say in the random draws to come."""
         keras.utils.set_random_seed(self.seed)
 
-    def _read(self, part: Samples, preset: Preset, shrink, title: str):
-        """The pictures that can be read, as they are kept, their class numbers, and why others cannot."""
-        size = input_size(self.model, preset)
-        shrunk = functools.partial(shrink, size=size, preset=preset)
-        share = len(part.sources) / sum(len(each.sources) for each in self.parts)
-        memory = share * quarter_of_memory() / self.worker.count  # several may be of one machine
-        pictures, errors = keep(part.sources, shrunk, memory, self._bar(part, title))
-        return pictures, self._numbers(part, errors), self._unreadable(part, errors)
-
-    def _bar(self, part: Samples, title: str):
+    def _bar(self, samples: Samples, title: str):
         """A bar for pictures that are read, as the function that moves it on."""
-        task = self.progress.add_task(title, total=len(part.sources), note="")
+        task = self.progress.add_task(title, total=len(samples.sources), note="")
         return functools.partial(self.progress.advance, task)
 
-    def _numbers(self, part: Samples, errors) -> np.ndarray:
-        """The classes of the readable pictures."""
-        number = {name: i for i, name in enumerate(self.parts[0].classes)}
-        readable = zip(part.labels, errors, strict=True)
-        return np.array([number[label] for label, error in readable if not error], "int32")
+    def _without(self, part: Part, errors: list[str | None]) -> Part:
+        """A part without the pictures that cannot be read, which are listed.
 
-    def _unreadable(self, part: Samples, errors) -> list[str]:
+        Raises:
+            ValueError: That is not wanted, or too little is left.
+        """
         bad = [error for error in errors if error]
         if bad and self.on_bad == "raise":
             some = "; ".join(bad[:LISTED])
@@ -181,14 +196,17 @@ class Job:
             raise ValueError(f"{some}{more} cannot be used; on_bad='skip' leaves them out")
         if len(bad) == len(errors):
             raise ValueError(f"no picture could be read: {bad[0]}")
-        each = list(zip(part.labels, errors, strict=True))
-        gone = set(part.labels) - {label for label, error in each if not error}
-        if gone and part is self.parts[0]:
-            label, why = next((label, error) for label, error in each if label in gone)
+        samples = part.samples.take(number for number, error in enumerate(errors) if not error)
+        gone = sorted(set(part.samples.labels) - set(samples.labels))
+        if gone and part.samples is self.parts[0]:
+            why = errors[part.samples.labels.index(gone[0])]
             raise ValueError(
-                f"no picture of the class {label} can be read ({why}); mend them, or leave the class out"
+                f"no picture of the class {gone[0]} can be read ({why}); mend them, or leave the class out"
             )
-        return bad
+        said = [f"left out: {error}" for error in bad] + missing_classes(samples, gone)
+        for line in said if self.worker.writes else ():
+            say(line)
+        return Part(samples, (*part.unreadable, *bad), part.pictures)
 
 
 def _with_pixel_mean(preset: Preset, pictures: Iterable[np.ndarray]) -> Preset:

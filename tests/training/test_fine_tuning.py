@@ -24,6 +24,7 @@ from keras_resnets.images.dataset import scan, split
 from keras_resnets.images.preprocessing import normalise
 from keras_resnets.images.reading import read_image
 from keras_resnets.models import origin_of
+from keras_resnets.training import job
 from keras_resnets.training.fine_tuning import _network
 from keras_resnets.training.recipes import modern, paper
 
@@ -88,13 +89,33 @@ def test_logits_train_too(folder):
     assert run.metrics["val_accuracy"] == 1.0
 
 
-def test_unreadable_pictures_are_left_out_and_listed(folder):
+@pytest.mark.parametrize("recipe", ["head", "full"])
+def test_unreadable_pictures_are_left_out_and_listed(folder, recipe, monkeypatch, capsys):
     (folder / "dark/0.png").write_text("no picture")
-    run = fine_tune(network(), folder, head_epochs=1)
-    assert run.metrics["unreadable"] == [
-        f"{folder}/dark/0.png: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)"
-    ]
+    why = f"{folder}/dark/0.png: not a picture (JPEG, PNG, WEBP, BMP, GIF are read)"
+    train_head = job.train_head
+
+    def listed_by_now(*arguments):
+        assert f"left out: {why}\n" in capsys.readouterr().err
+        return train_head(*arguments)
+
+    monkeypatch.setattr(job, "train_head", listed_by_now)
+    run = fine_tune(network(), folder, recipe, head_epochs=1, epochs=1)
+    assert run.metrics["unreadable"] == [why]
     assert run.metrics["training pictures"] + run.metrics["validation pictures"] == 15
+    assert capsys.readouterr().err.count(why) == 0
+
+
+@pytest.mark.parametrize("recipe", ["head", "full"])
+def test_a_class_whose_validation_cannot_be_read_is_said(folder, tmp_path, recipe, capsys):
+    held_out = tmp_path / "held out"
+    for name in ("dark", "light"):
+        (held_out / name).mkdir(parents=True)
+        whole = (folder / name / "0.png").read_bytes()
+        (held_out / name / "0.png").write_bytes(whole if name == "dark" else whole[:-99])
+    run = fine_tune(network(), folder, recipe, validation=held_out, head_epochs=1, epochs=1)
+    sentence = "classes without a picture to validate with: light"
+    assert sentence in run.metrics["findings"] and sentence in capsys.readouterr().err.splitlines()
 
 
 def test_mistakes_are_said_before_work_begins(folder, tmp_path):

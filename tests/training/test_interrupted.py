@@ -14,7 +14,7 @@ from keras_resnets import Bundle, TrainingError, create, fine_tune, preset_of, t
 from keras_resnets.images import batches
 from keras_resnets.images.dataset import Samples
 from keras_resnets.images.reading import ImageError
-from keras_resnets.training import features, job, loop
+from keras_resnets.training import features, loop
 from keras_resnets.training.place import Place
 
 from ..conftest import as_numpy, write_picture
@@ -116,11 +116,11 @@ def test_ctrl_c_keeps_what_there_is(start, tmp_path):
     assert 3 <= int(printed) < 999 and len(Bundle.load(tmp_path / "out").history) == int(printed)
 
 
-def test_ctrl_c_between_the_parts_keeps_the_classifier(data, monkeypatch, tmp_path):
-    def interrupt(*arguments):
+def test_ctrl_c_before_the_network_has_trained_keeps_the_classifier(data, monkeypatch, tmp_path):
+    def interrupt(*arguments, **logs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "keep", interrupt)  # as the pictures of the second part are read
+    monkeypatch.setattr(loop._Watch, "on_train_batch_end", interrupt)
     run = fine_tune("resnet20", data, "full", head_epochs=3, epochs=9, out=tmp_path / "out")
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     top1 = Bundle.load(tmp_path / "out").notes["metrics"]["top1"]
