@@ -203,7 +203,7 @@ def choices(quick: bool, measure: Callable) -> list[dict]:
     from keras_resnets.training.recipes import auto
 
     table = []
-    for train in (4,) if quick else (20, 100, 500):
+    for train in (4,) if quick else (5, 20, 100, 500):
         for data in ("cifar10", "fashion_mnist", "mnist"):
             common = {"data": data, "train": train, "test": 4 if quick else 100, "size": 64}
             found = {

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .files import from_weights as from_weights
     from .files import inspect_weights as inspect_weights
     from .files import save_weights as save_weights
+    from .images.dataset import Samples as Samples
     from .images.labels import decode_predictions as decode_predictions
     from .inspection import feature_info as feature_info
     from .matlab import adapt as adapt
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .registry import describe as describe
     from .registry import list_models as list_models
     from .serving import export as export
+    from .training import recipes as recipes
     from .training.fine_tuning import Run as Run
     from .training.fine_tuning import fine_tune as fine_tune
     from .training.fine_tuning import train as train
@@ -170,6 +172,7 @@ _PLACES = {
     "weights.formats": ("WeightsError",),
     "weights.loading": ("LoadReport",),
     "weights.sources": ("SourceError",),
+    "images.dataset": ("Samples",),
     "images.labels": ("decode_predictions",),
     "bundle": ("Bundle",),
     "predictor": ("Prediction", "Predictor"),
@@ -183,14 +186,15 @@ _PLACES = {
     "serving": ("export",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
-_FACES = ("resnet", "resnet_v2", "resnext")
+_MODULES = {name: name for name in ("resnet", "resnet_v2", "resnext", "datasets")}
+_MODULES["recipes"] = "training.recipes"
 
-__all__ = sorted([*_MODULE_OF, *_FACES])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted([*_MODULE_OF, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):
-    if name in _FACES:
-        return import_module(f"{__name__}.{name}")
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

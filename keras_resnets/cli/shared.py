@@ -31,10 +31,11 @@ def import_quietly() -> None:
 
 
 def bundle_at(name: str):
-    """The bundle in the folder of this name, or None where there is none."""
+    """The bundle in the folder of this name; None for a name that is no path and no bundle's."""
     from ..bundle import Bundle
 
-    return Bundle.load(name) if (Path(name) / "bundle.json").is_file() else None
+    path = os.sep in name and not name.endswith(".keras")
+    return Bundle.load(name) if path or (Path(name) / "bundle.json").is_file() else None
 
 
 def model_named(name: str):

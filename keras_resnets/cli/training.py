@@ -82,6 +82,7 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
     import_quietly()
     from ..datasets import DATASETS, load
     from ..training.fine_tuning import train
+    from ..training.network import named
 
     if dataset not in DATASETS and not (test and Path(dataset).exists()):
         raise click.UsageError(
@@ -90,9 +91,10 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
     options = _options(options, dataset, model) | {"recipe": recipe}
+    network = bundle_at(model) or named(model, pretrained=False)[0]  # before any data is fetched
 
     def arguments():
-        return bundle_at(model) or model, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
+        return network, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
 
     if as_worker is not None:
         with _joined(addresses, as_worker):

@@ -1,10 +1,11 @@
 """Labelled pictures: found, looked through for what would spoil a training, split."""
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ PICTURES = (
     ".arw", ".cr2", ".dng", ".nef",
 )  # fmt: skip
 
+END = 4096  # bytes of a file that tell almost any two pictures apart
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -29,6 +32,13 @@ class Samples:
         labels: The class of each, as its folder or its row calls it.
         order: All classes, where their publisher numbers them; None sorts them.
         left_out: What lay beside them and is no sample, a sentence each.
+
+    Example:
+
+    >>> from keras_resnets import Samples
+    >>> samples = Samples(("1.jpg", "2.jpg", "3.jpg"), ("dog", "cat", "dog"))
+    >>> samples.classes, samples.take([0, 2]).labels
+    (('cat', 'dog'), ('dog', 'dog'))
     """
 
     sources: tuple
@@ -58,9 +68,9 @@ def samples_of(data) -> Samples:
             numbers or names.
 
     Raises:
-        ValueError: Images and classes of different number, or none at all.
+        ValueError: None of these; images and classes of different number, or none at all.
     """
-    if not isinstance(data, (Samples, tuple, list)):
+    if isinstance(data, str | os.PathLike):
         return scan(data)
     samples = data if isinstance(data, Samples) else _from_arrays(data)
     if not samples.sources:
@@ -68,9 +78,10 @@ def samples_of(data) -> Samples:
     return samples
 
 
-def _from_arrays(data: Sequence) -> Samples:
-    if len(data) != 2:
-        raise ValueError(f"data must be a folder, a CSV, or (images, classes). Received: {len(data)} things")
+def _from_arrays(data) -> Samples:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        given = f"{len(data)} things" if isinstance(data, (tuple, list)) else type(data).__name__
+        raise ValueError(f"data must be a folder, a CSV, or (images, classes). Received: {given}")
     images, labels = data
     labels = np.asarray(labels).reshape(-1)
     if len(images) != len(labels):
@@ -89,7 +100,16 @@ def scan(data: str | os.PathLike) -> Samples:
 
     Raises:
         FileNotFoundError: Nothing is there, or no picture in it.
-        ValueError: The CSV has no two columns.
+        ValueError: A row of the CSV has no two columns, or one of them is empty.
+
+    Example:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> table = Path(tempfile.mkdtemp(), "labels.csv")
+    >>> _ = table.write_text("file,class\\n1.jpg,dog\\n2.jpg,cat\\n")
+    >>> scan(table).labels
+    ('dog', 'cat')
     """
     data = Path(data)
     if data.is_file() and data.suffix != ".csv":
@@ -112,8 +132,11 @@ def _from_table(table: Path) -> Samples:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     if rows and not _is_picture(first := table.parent / rows[0][0]) and not first.is_file():
         rows = rows[1:]  # the columns' names
-    if any(len(row) < 2 for row in rows):
-        raise ValueError(f"{table}: every row needs two columns, file and class")
+    for row in rows:
+        if not all((*row, "")[:2]):
+            raise ValueError(
+                f"{table}: every row needs two columns, file and class. Received: {','.join(row)}"
+            )
     return Samples(tuple(table.parent / row[0] for row in rows), tuple(row[1] for row in rows))
 
 
@@ -159,6 +182,13 @@ def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
 
     Raises:
         ValueError: A class has fewer than two different pictures.
+
+    Example:
+
+    >>> samples = Samples(("1.jpg", "2.jpg", "3.jpg", "4.jpg"), ("a", "b", "a", "b"))
+    >>> train, held_out = split(samples, 0.5, seed=0)
+    >>> train.labels, held_out.labels
+    (('a', 'b'), ('a', 'b'))
     """
     chance, first, second = np.random.default_rng(seed), [], []
     same = {number: group for group in repeated(samples.sources) for number in group}
@@ -182,29 +212,31 @@ def split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
 
 def repeated(sources: Sequence) -> list[list[int]]:
     """Numbers of the sources that are the same to the byte, a list for each picture that comes again."""
-    sizes = [_size(source) for source in sources]
-    several = {size for size, count in Counter(sizes).items() if count > 1 and size is not None}
-    groups = defaultdict(list)
-    for number, size in enumerate(sizes):
-        if size in several and (digest := _digest(sources[number])):
-            groups[size, digest].append(number)
-    return [group for group in groups.values() if len(group) > 1]
+    groups = [list(range(len(sources)))]
+    for look in (_size, _end, _digest):  # ever more of a file, and only of those that were alike so far
+        alike = defaultdict(list)
+        for place, group in enumerate(groups):
+            for number in group:
+                with contextlib.suppress(OSError, TypeError):  # said when it is read
+                    alike[place, look(sources[number])].append(number)
+        groups = [group for group in alike.values() if len(group) > 1]
+    return sorted(groups)
 
 
-def _size(source) -> int | tuple | None:
+def _size(source) -> int | tuple:
+    return source.shape if isinstance(source, np.ndarray) else Path(source).stat().st_size
+
+
+def _end(source) -> bytes:
     if isinstance(source, np.ndarray):
-        return source.shape
-    try:
-        return Path(source).stat().st_size
-    except (OSError, TypeError):  # said when it is read
-        return None
+        return source[-1:].tobytes()
+    with Path(source).open("rb") as file:
+        file.seek(-min(END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return file.read()
 
 
-def _digest(source) -> bytes | None:
-    try:
-        data = np.ascontiguousarray(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
-    except OSError:  # said when it is read
-        return None
+def _digest(source) -> bytes:
+    data = np.ascontiguousarray(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
     return hashlib.sha256(data).digest()
 
 

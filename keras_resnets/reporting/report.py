@@ -7,10 +7,8 @@ import importlib.util
 import io
 import math
 import os
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -18,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from .. import measures
-from ..bundle import Bundle
+from ..bundle import Bundle, versions
 from ..explanation import grad_cam, overlay
 from ..inspection import input_size
 from . import figures
@@ -82,17 +80,17 @@ def write_report(
         _mistake(bundle, sources[number], names, targets[number], scores[number], f"picture {number + 1}")
         for number in wrong[:MISTAKES]
     ]
-    place = Path(folder) / "figures"
-    place.mkdir(parents=True, exist_ok=True)
-    if readable := [mistake for mistake in mistakes if not mistake["error"]]:
-        (place / "mistakes.png").write_bytes(figures.png(figures.mistakes(readable, figures.LIGHT)))
+    light, dark = (
+        {name: figures.png(draw(ink)) for name, draw in drawings.items()}
+        for ink in (figures.LIGHT, figures.DARK)
+    )
     page = _template().render(
         model=bundle.model.name,
         names=names,
         result=_result(matrix),
         findings=_metrics(bundle).get("findings", ()),
         unreadable=unreadable,
-        drawings={name: _draw(draw, place / f"{name}.png") for name, draw in drawings.items()},
+        drawings={name: _drawing(light[name], dark[name]) for name in drawings},
         shown=len(shown),
         table=sorted(measures.by_class(matrix, names), key=_recall),
         wrong=len(wrong),
@@ -104,7 +102,12 @@ def write_report(
         light=figures.LIGHT,
         dark=figures.DARK,
     )
-    path = Path(folder) / "report.html"
+    if readable := [mistake for mistake in mistakes if not mistake["error"]]:
+        light["mistakes"] = figures.png(figures.mistakes(readable, figures.LIGHT))
+    path = Path(folder) / "report.html"  # nothing is written before all is drawn
+    (path.parent / "figures").mkdir(parents=True, exist_ok=True)
+    for name, png in light.items():
+        (path.parent / f"figures/{name}.png").write_bytes(png)
     path.write_text(page, encoding="utf-8", errors="replace")  # a file's name need not be UTF-8
     return path
 
@@ -159,10 +162,8 @@ def _picture(pixels: np.ndarray) -> str:
     return _address(file.getvalue())
 
 
-def _draw(draw: Callable[[figures.Ink], object], path: Path) -> dict:
-    """A figure for a light and for a dark page; the light one as a file, too."""
-    light, dark = (figures.png(draw(ink)) for ink in (figures.LIGHT, figures.DARK))
-    path.write_bytes(light)
+def _drawing(light: bytes, dark: bytes) -> dict:
+    """A figure for a light and for a dark page."""
     width = Image.open(io.BytesIO(light)).width // figures.SHARPNESS
     return {"light": _address(light), "dark": _address(dark), "width": width}
 
@@ -182,10 +183,7 @@ def _facts(bundle: Bundle) -> dict[str, str]:
         "preset's source": bundle.preset.source,
         **{f"{name} pictures": f"{count:,}" for name, count in counts.items() if count is not None},
         "seed": str(bundle.notes.get("seed", "not known")),
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}"]
-            + [f"{name} {version(name)}" for name in ("keras_resnets", "keras", "numpy")]
-        ),
+        "versions": ", ".join(" ".join(pair) for pair in versions().items()),
         "backend": keras.backend.backend(),
         "written": datetime.datetime.now().astimezone().isoformat(" ", "minutes"),
     }

@@ -37,9 +37,9 @@ A_MONTH = 30 * 86_400.0
 class Reader:
     """What a network says of pictures before its classifier.
 
-    Computed with folded batch norms, in bfloat16 where the processor multiplies it faster and the first
-    pictures' features stay the same within 2 %; kept in the cache folder, by network and picture. The network
-    is compiled when the first features are not there.
+    Computed on TensorFlow with folded batch norms, and in bfloat16 where the processor multiplies it faster
+    and the first pictures' features stay the same within 2 %; kept in the cache folder, by network and
+    picture. The network is compiled when the first features are not there.
 
     Args:
         model: A network with a classifier.

@@ -9,19 +9,18 @@ from pathlib import Path
 import keras
 
 from .. import reporting
-from ..bundle import Bundle, check_can_be_bundled, rebuilt
+from ..architecture.style import is_whole_number
+from ..bundle import Bundle, check_can_be_bundled
+from ..disk import is_full
 from ..evaluation import Evaluation, evaluate
 from ..images.dataset import Samples, check_classes, findings, missing_classes, samples_of, split
 from ..images.labels import numbered
-from ..inspection import check_answers_pictures
-from ..models import create, preset_of
+from ..models import preset_of
 from ..progress import say
-from ..registry import variant
-from ..weights.loading import HEAD
 from . import recipes, workers
-from .freezing import check_trains
 from .job import PARTS, Job
 from .loop import progress_bars
+from .network import named, to_train
 from .place import Place
 from .recipes import Recipe
 
@@ -70,9 +69,10 @@ def fine_tune(
     Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3 (the recipe from the size of the data).
 
     Args:
-        model_or_name: A key such as ``"resnet50"`` (its default weights are used), a network of this package
-            whose classifier has as many outputs as the data has classes, or a `Bundle` with such a one. The
-            weights of a network that is given change; with ``drop_path`` those of a copy.
+        model_or_name: A key such as ``"resnet50"`` (its default weights are used), the name of other weights
+            such as ``"resnet50_v1_5.tv2_in1k"``, a network of this package whose classifier has as many
+            outputs as the data has classes, or a `Bundle` with such a one. The weights of a network that is
+            given change; with ``drop_path`` those of a copy.
         data: A folder with a sub-folder a class, a CSV, `Samples`, or a pair of images, uint8 (N, H, W, 3),
             and classes (N,).
         recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the numbers of pictures and classes.
@@ -102,16 +102,8 @@ def fine_tune(
     >>> run.metrics["val_accuracy"]
     1.0
     """
-    samples = samples_of(data)
-    if isinstance(validation, numbers.Real):
-        if not 0 < validation < 1:
-            raise ValueError(f"validation must be between 0 and 1. Received: validation={validation}")
-        check_classes(samples)  # too few classes are said before too few pictures
-        parts = split(samples, validation, seed)
-    else:
-        parts = samples, samples_of(validation)
     options = {"size": size, "seed": seed, "out": out, "resume": resume, "on_bad": on_bad}
-    return _train(model_or_name, "default", parts, recipe, fields, **options)
+    return _train(model_or_name, True, data, validation, recipe, fields, **options)
 
 
 def train(
@@ -150,26 +142,30 @@ def train(
     if recipe == "auto":
         raise ValueError("recipe='auto' is for pretrained networks; from nothing: 'modern' or 'paper'")
     options = {"size": size, "seed": seed, "out": out, "resume": resume, "on_bad": on_bad}
-    return _train(model_or_name, None, (samples_of(data), samples_of(test)), recipe, fields, **options)
+    return _train(model_or_name, False, data, test, recipe, fields, **options)
 
 
-def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, resume, on_bad) -> Run:
+def _train(
+    model_or_name, pretrained, data, held_out, recipe, fields, *, size, seed, out, resume, on_bad
+) -> Run:
     """Say what is wrong before any work, then train part after part."""
     if on_bad not in ("skip", "raise"):
         raise ValueError(f"on_bad must be 'skip' or 'raise'. Received: on_bad={on_bad!r}")
+    if not is_whole_number(seed) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number in 0..2**32 - 1. Received: seed={seed!r}")
     given = model_or_name.model if isinstance(model_or_name, Bundle) else model_or_name
     if size is not None and not isinstance(given, str):
         raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
-    classes = parts[0].classes
-    recipe = recipes.resolve(recipe, len(parts[0].sources), len(classes), size or given, fields)
+    network = named(given, pretrained)[0] if isinstance(given, str) else given
     worker = workers.current()
-    _check_can_be_shared(recipe, parts[0], worker)
     place = Place.of(out, resume, worker)
+    parts = _parts(data, held_out, seed)
+    classes = parts[0].classes
+    recipe = recipes.resolve(recipe, len(parts[0].sources), len(classes), size or network, fields)
+    workers.check_can_share(worker, recipe, len(parts[0].sources))
     found = findings(*parts)
     keras.utils.set_random_seed(seed)
-    model = _network(given, weights, len(classes), size, recipe)
-    _check_outputs(model, len(classes))
-    check_trains(model, recipe)
+    model = to_train(given, pretrained, len(classes), size, recipe)
     preset = model_or_name.preset if isinstance(model_or_name, Bundle) else preset_of(model)
     bundle = Bundle(model, preset, numbered(classes))
     if place:
@@ -202,26 +198,6 @@ def _train(model_or_name, weights, parts, recipe, fields, *, size, seed, out, re
     return Run(bundle, bundle.history, metrics)
 
 
-def _check_can_be_shared(recipe: Recipe, samples: Samples, worker: workers.Worker) -> None:
-    """Refuse what several workers cannot do together."""
-    if worker.parts == 1:
-        return
-    if recipe.head_epochs:
-        raise ValueError(
-            f"several workers or devices train a network on pictures, and the recipe {recipe.name} begins "
-            "with the classifier on features; head_epochs=0 leaves that out"
-        )
-    if recipe.batch_size % worker.parts:
-        raise ValueError(
-            f"batch_size must be a multiple of the {worker.parts} parts that a batch has here, one for each "
-            f"worker's device. Received: batch_size={recipe.batch_size}"
-        )
-    if len(samples.sources) < worker.parts:
-        raise ValueError(
-            f"{len(samples.sources)} pictures are too few for the {worker.parts} parts of a batch"
-        )
-
-
 def _measured(bundle: Bundle, held_out: Samples) -> Evaluation | None:
     """How good the result is; hours of training are not lost where its pictures are gone by now."""
     try:
@@ -244,33 +220,17 @@ def _add_report(folder: Path, bundle: Bundle, result: Evaluation | None) -> None
     try:
         reporting.write_report(folder, bundle, result.scores, result.targets, result.sources, unreadable)
     except Exception as error:  # whatever a drawing died of
+        if is_full(error):
+            raise  # the bundle is not written without its report, where that can be had later
         say(f"report.html could not be written: {type(error).__name__}: {error}")
 
 
-def _network(model, weights, classes: int, size: int | None, recipe: Recipe) -> keras.Model:
-    """The network that is meant, with the recipe's drop path."""
-    if isinstance(model, str):
-        if weights == "default" and variant(model).weights is None:
-            raise ValueError(
-                f"no weights are published for {model}, so there is nothing to fine-tune; train() begins "
-                "from nothing, list_models() tells which have weights"
-            )
-        shape = {"input_shape": _shape(size)} if size else {}
-        head = {"classes": classes, "new_head": weights is not None}
-        begin = {"kernel_initializer": recipe.initializer, "drop_path_rate": recipe.drop_path}
-        return create(model, weights=weights, **begin, **head, **shape)
-    return rebuilt(model, drop_path_rate=recipe.drop_path) if recipe.drop_path else model
-
-
-def _shape(size: int) -> tuple[int, int, int]:
-    return (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
-
-
-def _check_outputs(model: keras.Model, classes: int) -> None:
-    check_answers_pictures(model)
-    units = model.get_layer(HEAD).units
-    if units != classes:
-        raise ValueError(
-            f"the data has {classes} classes, the model's classifier {units} outputs; "
-            f"build it with classes={classes}, new_head=True"
-        )
+def _parts(data, held_out, seed: int) -> tuple[Samples, Samples]:
+    """Samples to train on, and to validate with."""
+    samples = samples_of(data)
+    if not isinstance(held_out, numbers.Real):
+        return samples, samples_of(held_out)
+    if not 0 < held_out < 1:
+        raise ValueError(f"validation must be between 0 and 1. Received: validation={held_out}")
+    check_classes(samples)  # too few classes are said before too few pictures
+    return split(samples, held_out, seed)

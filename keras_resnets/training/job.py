@@ -143,7 +143,8 @@ class Job:
         if recipe.pixel_mean and not normalization_of(self.model):  # which has a mean of its own
             look = functools.partial(middle, size=size, preset=preset)
             fitted = AUGMENTATIONS[recipe.augmentation].shrink is middle
-            preset = _with_pixel_mean(preset, pictures if fitted else map(look, pictures))
+            advance = self._bar(parts[0].samples, "mean of training pictures")
+            preset = _with_pixel_mean(preset, pictures if fitted else map(look, pictures), advance)
         epoch = functools.partial(
             Epoch,
             classes=len(classes),
@@ -209,10 +210,11 @@ class Job:
         return Part(samples, (*part.unreadable, *bad), part.pictures)
 
 
-def _with_pixel_mean(preset: Preset, pictures: Iterable[np.ndarray]) -> Preset:
+def _with_pixel_mean(preset: Preset, pictures: Iterable[np.ndarray], advance) -> Preset:
     total, count = 0.0, 0
     for count, picture in enumerate(pictures, 1):  # noqa: B007 -- the last is how many
         total = total + picture
+        advance(1)
     mean = total / count
     mean = mean if preset.order == "rgb" else mean[..., ::-1]
     return dataclasses.replace(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from ..bundle import Bundle
+from ..bundle import Bundle, plain_options
 from ..disk import check_room, written_whole
 from ..images.reading import identity
 from ..models import origin_of
@@ -20,6 +20,7 @@ from .recipes import Recipe
 from .workers import ALONE, Worker
 
 TOLD = "training.json"  # what is trained, and on what
+_OF_RECIPES = ("drop_path_rate", "kernel_initializer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +92,12 @@ class Place:
         if not self.worker.writes:
             return
         told = {
-            "network": origin_of(model).key or model.name,
-            "input": list(model.input_shape[1:]),
-            "outputs": model.output_shape[-1],
+            "network": {"key": origin_of(model).key, **_built_with(model)},
             "seed": seed,
             "data": _fingerprint(parts),
         }
-        file, chosen = self.folder / TOLD, json.loads(json.dumps(dataclasses.asdict(recipe)))
+        file = self.folder / TOLD
+        told, chosen = json.loads(json.dumps([told, dataclasses.asdict(recipe)]))  # as they are read
         if file.is_file():
             before = json.loads(file.read_text())
             recipe_before = before.pop("recipe")
@@ -149,6 +149,11 @@ class Place:
             self.checkpoint.unlink(missing_ok=True)
             self.result.rename(self.out)
         shutil.rmtree(self.folder)
+
+
+def _built_with(model: keras.Model) -> dict:
+    """The network's options, but for those that a recipe may change."""
+    return {name: value for name, value in plain_options(model).items() if name not in _OF_RECIPES}
 
 
 def _fingerprint(parts) -> str:

@@ -1,6 +1,12 @@
-"""How a network is trained: plain data, and functions of the size of the data that choose it."""
+"""How a network is trained: plain data, and functions of the size of the data that choose it.
+
+>>> from keras_resnets import recipes
+>>> recipes.auto(pictures=300, classes=3) == recipes.full(224)
+True
+"""
 
 import dataclasses
+import numbers
 import types
 
 from ..images.augmentation import AUGMENTATIONS
@@ -11,6 +17,27 @@ from ..registry import variant
 BATCH_NORM = ("frozen", "batch", "recalibrate")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "steps", "cosine", "plateau")
+
+
+_YES = {"yes": True, "true": True, "no": False, "false": False}
+# The type of a field -> the types that are taken, what an error calls them, how text is read.
+KINDS = {
+    int: (numbers.Integral, "a whole number", int),
+    float: (numbers.Real, "a number", float),
+    bool: (bool, "yes or no (True or False)", lambda text: _YES[text.lower()]),
+    str: (str, "a name", str),
+    tuple[float, ...]: (
+        (tuple, list),
+        "numbers, as 0.5,0.75",
+        lambda text: tuple(map(float, filter(None, text.split(",")))),
+    ),
+}
+
+
+def _kind(field_type) -> tuple[tuple, bool]:
+    """The row of a field's type, and whether None is a value, too."""
+    optional = isinstance(field_type, types.UnionType)
+    return KINDS[field_type.__args__[0] if optional else field_type], optional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +128,11 @@ class Recipe:
     precision: str = "float32"
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            (taken, said, _), optional = _kind(field.type)
+            value = getattr(self, field.name)
+            fits = isinstance(value, taken) and isinstance(value, bool) == (taken is bool)
+            self._check(field.name, fits or (optional and value is None), said)
         for field, allowed in (
             ("batch_norm", BATCH_NORM),
             ("optimizer", OPTIMIZERS),
@@ -127,7 +159,8 @@ class Recipe:
                 "pixel_mean is for networks that know no other mean, and goes with head_epochs=0. "
                 f"Received: head_epochs={self.head_epochs}"
             )
-        self._check("steps", all(0 < share < 1 for share in self.steps), "shares between 0 and 1")
+        shares = all(isinstance(share, numbers.Real) and 0 < share < 1 for share in self.steps)
+        self._check("steps", shares, "shares between 0 and 1")
         if not self.head_epochs and not self.unfrozen:
             raise ValueError("a recipe without head_epochs and without unfrozen trains nothing")
 
@@ -165,22 +198,14 @@ def parsed(settings: dict[str, str]) -> dict:
     return {name: _value(name, kinds.get(name, str), text) for name, text in settings.items()}
 
 
-def _value(name: str, kind, text: str):
-    if isinstance(kind, types.UnionType):  # with None
-        kind = kind.__args__[0]
-        if text.lower() == "none":
-            return None
+def _value(name: str, field_type, text: str):
+    (_, said, read), optional = _kind(field_type)
+    if optional and text.lower() == "none":
+        return None
     try:
-        if kind is bool:
-            return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
-        if kind in (int, float, str):
-            return kind(text)
-        return tuple(map(float, filter(None, text.split(","))))
+        return read(text)
     except (KeyError, ValueError):
-        allowed = {int: "a whole number", float: "a number", bool: "yes or no"}.get(
-            kind, "numbers, as 0.5,0.75"
-        )
-        raise ValueError(f"{name} must be {allowed}. Received: {name}={text}") from None
+        raise ValueError(f"{name} must be {said}. Received: {name}={text}") from None
 
 
 def resolve(recipe: "str | Recipe", pictures: int, classes: int, model, fields: dict) -> Recipe:
@@ -218,17 +243,45 @@ def head(size: int = 224) -> Recipe:
     """The classifier alone, on the features of a network that stays as it is.
 
     Source: Donahue et al., DeCAF, arXiv:1310.1531.
+
+    Args:
+        size: Side of the pictures; nothing depends on it here.
+
+    Example:
+
+    >>> head().head_epochs, head().unfrozen
+    (30, None)
     """
     return Recipe("head", head_epochs=30, class_weights=True)
 
 
 def last(size: int = 224) -> Recipe:
-    """The classifier first, then the last stage with it."""
+    """The classifier first, then the last stage with it.
+
+    Args:
+        size: Side of the pictures, as for `full`.
+
+    Example:
+
+    >>> last().unfrozen, last().epochs
+    ('last', 10)
+    """
     return changed(full(size), name="last", unfrozen="last")
 
 
 def full(size: int = 224) -> Recipe:
-    """The classifier first, then the whole network at a small rate, its batch norms as they were."""
+    """The classifier first, then the whole network at a small rate, its batch norms as they were.
+
+    Source: discriminative rates: Howard and Ruder, arXiv:1801.06146, section 3.2.
+
+    Args:
+        size: Side of the pictures: small ones are shifted, larger ones cropped.
+
+    Example:
+
+    >>> full(64).augmentation, full(224).augmentation
+    ('pad', 'crop')
+    """
     return Recipe(
         "full",
         head_epochs=30,

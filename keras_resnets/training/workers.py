@@ -12,6 +12,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from .recipes import Recipe
+
 
 class Worker(NamedTuple):
     """One of several processes that train a network together.
@@ -68,6 +70,32 @@ def current() -> Worker:
 def needs_strategy(worker: Worker) -> bool:
     """Whether it is TensorFlow that spreads a batch: it has to be told so of norms, and lacks a loop."""
     return worker.parts > 1 and keras.backend.backend() == "tensorflow"
+
+
+def check_can_share(worker: Worker, recipe: Recipe, pictures: int) -> None:
+    """Refuse what several workers cannot do together.
+
+    Args:
+        pictures: How many are trained on.
+
+    Raises:
+        ValueError: The recipe has a part that is not of pictures, or the batch or the pictures have no part
+            for each.
+    """
+    if worker.parts == 1:
+        return
+    if recipe.head_epochs:
+        raise ValueError(
+            f"several workers or devices train a network on pictures, and the recipe {recipe.name} begins "
+            "with the classifier on features; head_epochs=0 leaves that out"
+        )
+    if recipe.batch_size % worker.parts:
+        raise ValueError(
+            f"batch_size must be a multiple of the {worker.parts} parts that a batch has here, one for each "
+            f"worker's device. Received: batch_size={recipe.batch_size}"
+        )
+    if pictures < worker.parts:
+        raise ValueError(f"{pictures} pictures are too few for the {worker.parts} parts of a batch")
 
 
 def check_same(worker: Worker, what: str, value: object) -> None:

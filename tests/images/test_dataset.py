@@ -33,7 +33,10 @@ def test_a_table_of_files(tmp_path):
         samples = scan(data)
         assert samples.labels == ("n1", "n2") and samples.sources[1] == tmp_path / "b/c.png"
     (tmp_path / "labels.csv").write_text("file\na.png\n")
-    with pytest.raises(ValueError, match="every row needs two columns"):
+    with pytest.raises(ValueError, match="every row needs two columns, file and class. Received: a.png$"):
+        scan(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,class\na.png,n1\nb.png, \n")
+    with pytest.raises(ValueError, match="every row needs two columns, file and class. Received: b.png,$"):
         scan(tmp_path)
 
 
@@ -196,6 +199,12 @@ def test_files_that_are_the_same_are_found_by_content(tmp_path):
     (tmp_path / "2.png").write_bytes(first.read_bytes())
     other = write_picture(tmp_path / "3.png", seed=1)
     assert repeated([first, other, tmp_path / "2.png", tmp_path / "missing.png"]) == [[0, 2]]
+    for name in "abcb":
+        (tmp_path / name).write_bytes(name.encode() + bytes(9999))
+    assert repeated([tmp_path / name for name in "abcb"]) == [[1, 3]]  # all end alike
+    images = np.zeros((3, 8, 8, 3), "uint8")
+    images[1, 0] = 1
+    assert repeated(list(images)) == [[0, 2]]
 
 
 def test_what_cannot_be_read_is_no_repetition(tmp_path):

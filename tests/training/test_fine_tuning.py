@@ -25,7 +25,7 @@ from keras_resnets.images.preprocessing import normalise
 from keras_resnets.images.reading import read_image
 from keras_resnets.models import origin_of
 from keras_resnets.training import job
-from keras_resnets.training.fine_tuning import _network
+from keras_resnets.training.network import to_train
 from keras_resnets.training.recipes import modern, paper
 
 from ..conftest import as_numpy
@@ -59,6 +59,15 @@ def test_a_classifier_learns_and_the_bundle_keeps_it(folder, tmp_path):
     assert again.notes["seed"] == 0 and len((tmp_path / "out/history.csv").read_text().splitlines()) == 21
     answers = Predictor(again).predict([folder / "dark/0.png", folder / "light/0.png"], top=1)
     assert [answer.top[0][1] for answer in answers] == ["dark", "light"]
+
+
+def test_a_name_may_say_which_weights(folder):
+    run = fine_tune("resnet20.own_cifar10", folder, "head", head_epochs=2)
+    assert origin_of(run.bundle.model).weight == "resnet20.own_cifar10"
+    with pytest.raises(
+        ValueError, match=r"unknown weights 'resnet20.own_cifar'; did you mean resnet20.own_cifar10"
+    ):
+        fine_tune("resnet20.own_cifar", folder)
 
 
 def test_the_best_epoch_is_the_one_that_is_kept(folder):
@@ -121,7 +130,7 @@ def test_a_class_whose_validation_cannot_be_read_is_said(folder, tmp_path, recip
 def test_mistakes_are_said_before_work_begins(folder, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(FileExistsError, match="choose another name"):
-        fine_tune("resnet50", folder, out=tmp_path / "out")
+        fine_tune("resnet50", tmp_path / "no data is looked for", out=tmp_path / "out")
     with pytest.raises(
         ValueError, match="2 classes, the model's classifier 7 outputs; build it with classes=2"
     ):
@@ -130,6 +139,8 @@ def test_mistakes_are_said_before_work_begins(folder, tmp_path):
         fine_tune(network(include_top=False), folder)
     with pytest.raises(ValueError, match="Received: validation=1"):
         fine_tune(network(), folder, validation=1)
+    with pytest.raises(ValueError, match=r"seed must be a whole number in 0..2\*\*32 - 1. Received: seed=-1"):
+        fine_tune(network(), folder, seed=-1)
     with pytest.raises(ValueError, match="Received: batch_size=0"):
         fine_tune(network(), folder, batch_size=0)
     with pytest.raises(ValueError, match="Received: learning_rate=-1"):
@@ -193,7 +204,7 @@ def test_a_recipes_drop_path_is_the_networks(folder):
 def test_a_network_from_nothing_begins_as_its_recipe_says():
     """He et al., arXiv:1502.01852: a deviation of the square root of 2 over the inputs of a kernel."""
     for recipe, deviation in ((paper(32), (2 / 1024) ** 0.5), (modern(32), (2 / (1024 + 256)) ** 0.5)):
-        kernel = _network("resnet50", None, 2, 32, recipe).get_layer("conv4_block2_1_conv").kernel
+        kernel = to_train("resnet50", False, 2, 32, recipe).get_layer("conv4_block2_1_conv").kernel
         assert as_numpy(kernel).std() == pytest.approx(deviation, rel=0.02)
 
 

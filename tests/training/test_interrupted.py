@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnets import Bundle, TrainingError, create, fine_tune, preset_of, train
+from keras_resnets import Bundle, TrainingError, create, fine_tune, preset_of, reporting, train
 from keras_resnets.images import batches
 from keras_resnets.images.dataset import Samples
 from keras_resnets.images.reading import ImageError
@@ -155,6 +155,30 @@ def test_a_result_that_cannot_be_written_is_not_lost(start, tmp_path):
     printed, errors = start("out", "none").communicate(timeout=300)
     assert printed.strip() == "4", errors
     assert len(Bundle.load(tmp_path / "out").history) == 4
+
+
+def test_a_report_for_which_there_is_no_room_is_written_later(data, full_disk, monkeypatch, tmp_path):
+    arguments = {"epochs": 1, "batch_size": 8, "out": tmp_path / "out"}
+    write = reporting.write_report
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "write_report", lambda *given: (full_disk(True), write(*given)))
+        with pytest.raises(TrainingError, match="the result cannot be written .*make room, then resume"):
+            train("resnet20", data, data, **arguments)
+    full_disk(False)
+    assert not (tmp_path / "out").exists()
+    train("resnet20", data, data, resume=True, **arguments)
+    assert (tmp_path / "out/report.html").is_file() and (tmp_path / "out/figures/confusion.png").is_file()
+
+
+def test_a_report_that_cannot_be_drawn_leaves_nothing_of_it(data, monkeypatch, tmp_path, capsys):
+    def broken(*arguments):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(reporting.figures, "reliability", broken)
+    train("resnet20", data, data, epochs=1, batch_size=8, out=tmp_path / "out")
+    assert "report.html could not be written: RuntimeError: no font" in capsys.readouterr().err
+    assert Bundle.load(tmp_path / "out").history
+    assert not [*(tmp_path / "out").glob("report.html"), *(tmp_path / "out").glob("figures")]
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint(data, monkeypatch, tmp_path):

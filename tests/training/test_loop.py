@@ -218,11 +218,12 @@ def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
     for other, changes in (
         ("seed", {"seed": 1}),
         ("data", {"data": (data[0][:20], data[1][:20])}),
-        ("input", {"size": 48}),
+        ("network", {"size": 48}),
+        ("network", {"model_or_name": create("resnet20", weights=None, classes=2, activation="elu")}),
     ):
-        arguments = {"data": data, "seed": 0, **changes}
+        arguments = {"model_or_name": "resnet20", "data": data, "seed": 0, **changes}
         with pytest.raises(ValueError, match=f"holds a training with another {other}"):
-            train("resnet20", test=data, epochs=2, out=tmp_path / "out", resume=True, **arguments)
+            train(test=data, epochs=2, out=tmp_path / "out", resume=True, **arguments)
     (tmp_path / "out.training/last.npz").write_bytes(b"PK no archive")
     with pytest.raises(TrainingError, match=r"last.npz is damaged .*remove its folder to begin anew"):
         train("resnet20", data, data, epochs=2, out=tmp_path / "out", resume=True)

@@ -17,13 +17,11 @@ from PIL import Image
 from keras_resnets import Bundle
 from keras_resnets.cli import cli
 from keras_resnets.images.batches import Pictures
-from keras_resnets.images.dataset import Samples
 from keras_resnets.images.presets import PRESETS
 from keras_resnets.training import launching
 from keras_resnets.training.epoch import Epoch
-from keras_resnets.training.fine_tuning import _check_can_be_shared
 from keras_resnets.training.recipes import changed, modern
-from keras_resnets.training.workers import Worker
+from keras_resnets.training.workers import Worker, check_can_share
 
 from ..conftest import as_numpy
 
@@ -277,15 +275,14 @@ def test_the_shares_of_a_batch_are_the_batch(number, batch_size, count, replicas
 
 
 def test_what_workers_cannot_share_is_refused():
-    data = Samples(tuple(np.zeros((3, 8, 8, 3), "uint8")), ("a", "b", "a"))
     head = changed(modern(32), head_epochs=1)
     with pytest.raises(ValueError, match="head_epochs=0 leaves that out"):
-        _check_can_be_shared(head, data, Worker(0, 2))
+        check_can_share(Worker(0, 2), head, pictures=3)
     with pytest.raises(ValueError, match="3 pictures are too few for the 4 parts of a batch"):
-        _check_can_be_shared(modern(32), data, Worker(0, 4))
+        check_can_share(Worker(0, 4), modern(32), pictures=3)
     with pytest.raises(ValueError, match="batch_size must be a multiple of the 6 parts"):
-        _check_can_be_shared(modern(32), data, Worker(0, 3, 2))
-    _check_can_be_shared(head, data, Worker())
+        check_can_share(Worker(0, 3, 2), modern(32), pictures=3)
+    check_can_share(Worker(), head, pictures=3)
 
 
 @pytest.mark.parametrize(
