@@ -1,0 +1,63 @@
+"""The network that is to be trained: by name or as it is given, with an output for each class."""
+
+import keras
+
+from ..bundle import rebuilt
+from ..inspection import check_answers_pictures
+from ..models import create
+from ..registry import variant, weight_named
+from ..weights.catalog import WEIGHTS
+from ..weights.loading import HEAD
+from .freezing import check_trains
+from .recipes import Recipe
+
+
+def named(name: str, pretrained: bool) -> tuple[str, str | None]:
+    """The architecture that a name means, and its weights.
+
+    Raises:
+        ValueError: There is none of this name, or it has no weights.
+    """
+    if pretrained and name in WEIGHTS:
+        return WEIGHTS[name].key, name
+    if pretrained and "." in name:
+        weight_named(name)  # says which there are
+    row = variant(name)
+    if pretrained and row.weights is None:
+        raise ValueError(
+            f"no weights are published for {name}, so there is nothing to fine-tune; train() begins "
+            "from nothing, list_models() tells which have weights"
+        )
+    return row.key, "default" if pretrained else None
+
+
+def to_train(given, pretrained: bool, classes: int, size: int | None, recipe: Recipe) -> keras.Model:
+    """The network of a name, or the one that is given, with the recipe's drop path.
+
+    Args:
+        given: A name, as `named` takes it, or a network.
+        size: Side of the pictures; None is the architecture's own, and a given network's.
+
+    Raises:
+        ValueError: There are as many outputs as classes in no way, or the recipe trains nothing in it.
+    """
+    if isinstance(given, str):
+        key, weights = named(given, pretrained)
+        options = {"input_shape": _shape(size)} if size else {}
+        options |= {"classes": classes, "new_head": pretrained, "kernel_initializer": recipe.initializer}
+        model = create(key, weights=weights, drop_path_rate=recipe.drop_path, **options)
+    else:
+        model = rebuilt(given, drop_path_rate=recipe.drop_path) if recipe.drop_path else given
+    check_answers_pictures(model)
+    units = model.get_layer(HEAD).units
+    if units != classes:
+        raise ValueError(
+            f"the data has {classes} classes, the model's classifier {units} outputs; "
+            f"build it with classes={classes}, new_head=True"
+        )
+    check_trains(model, recipe)
+    return model
+
+
+def _shape(size: int) -> tuple[int, int, int]:
+    return (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
