@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .training.fine_tuning import fine_tune as fine_tune
     from .training.fine_tuning import train as train
     from .training.loop import TrainingError as TrainingError
-    from .training.recipes import Recipe as Recipe
+    from .training.recipe import Recipe as Recipe
     from .verification import verify as verify
     from .weights.formats import WeightsError as WeightsError
     from .weights.loading import LoadReport as LoadReport
@@ -182,7 +182,7 @@ _PLACES = {
     "verification": ("verify",),
     "training.fine_tuning": ("Run", "fine_tune", "train"),
     "training.loop": ("TrainingError",),
-    "training.recipes": ("Recipe",),
+    "training.recipe": ("Recipe",),
     "serving": ("export",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}

@@ -130,6 +130,8 @@ def _from_planes(pixels: np.ndarray, numbers: np.ndarray) -> Samples:
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with _naming(path):
         rows = np.fromfile(path, "uint8").reshape(-1, 1 + 3072)
+        if not len(rows):
+            raise EOFError("it is empty")
     return rows[:, 1:], rows[:, 0]
 
 

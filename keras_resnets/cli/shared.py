@@ -30,12 +30,16 @@ def import_quietly() -> None:
     warnings.filterwarnings("ignore", "Image size")  # Pillow's; our own limit is an error
 
 
+def is_bundle(name: str) -> bool:
+    """Whether it is the path of one, or what can only be meant as that."""
+    return (Path(name) / "bundle.json").is_file() or (os.sep in name and not name.endswith(".keras"))
+
+
 def bundle_at(name: str):
-    """The bundle in the folder of this name; None for a name that is no path and no bundle's."""
+    """The bundle of this path; None for the name of something else."""
     from ..bundle import Bundle
 
-    path = os.sep in name and not name.endswith(".keras")
-    return Bundle.load(name) if path or (Path(name) / "bundle.json").is_file() else None
+    return Bundle.load(name) if is_bundle(name) else None
 
 
 def model_named(name: str):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .shared import bundle_at, complain, import_quietly
+from .shared import bundle_at, complain, import_quietly, is_bundle
 
 
 def _training(command):
@@ -41,7 +41,7 @@ def _training(command):
     "--model",
     default="resnet50",
     show_default=True,
-    help="Architecture, with its default weights; or a bundle.",
+    help="Architecture, with its default weights; the name of others; or a bundle.",
 )
 @click.option("--recipe", default="auto", show_default=True, help="auto, head, last or full.")
 @click.option(
@@ -91,10 +91,11 @@ def train(dataset, data, test, model, recipe, workers, worker, as_worker, **opti
     if (test if dataset in DATASETS else data) is not None:
         raise click.UsageError("--test goes with a folder, --data with the name of a data set")
     options = _options(options, dataset, model) | {"recipe": recipe}
-    network = bundle_at(model) or named(model, pretrained=False)[0]  # before any data is fetched
+    if not is_bundle(model):
+        named(model, pretrained=False)  # what is wrong with it is said before any data is fetched
 
     def arguments():
-        return network, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
+        return bundle_at(model) or model, *(load(dataset, data) if dataset in DATASETS else (dataset, test))
 
     if as_worker is not None:
         with _joined(addresses, as_worker):
@@ -183,7 +184,7 @@ def _joined(addresses: list[str], number: int):
 
 def _options(options: dict, data: str, model: str) -> dict:
     """Those of `_training`, as `fine_tune` and `train` take them."""
-    from ..training.recipes import parsed
+    from ..training.recipe import parsed
 
     if not options["out"]:
         if Path(data).resolve() == Path.cwd():
@@ -200,7 +201,7 @@ def _options(options: dict, data: str, model: str) -> dict:
 
 def _called(data_or_model: str) -> str:
     path = Path(data_or_model).resolve()
-    return path.name if path.is_dir() else path.stem
+    return path.stem if path.is_file() else path.name
 
 
 def _report(train, arguments, options) -> None:

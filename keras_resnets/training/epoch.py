@@ -11,7 +11,7 @@ from ..images.batches import WORKERS, Pictures
 from ..images.preprocessing import normalise
 from ..images.presets import Preset
 from ..images.reading import ImageError
-from .recipes import Recipe
+from .recipe import Recipe
 from .workers import ALONE, Worker
 
 _POOL = ThreadPoolExecutor(WORKERS)

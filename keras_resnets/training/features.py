@@ -23,7 +23,7 @@ from ..predictor import inputs_of, outputs_of, runner
 from ..weights.loading import HEAD
 from ..weights.sources import cache_folder
 from . import loop
-from .recipes import Recipe
+from .recipe import Recipe
 
 BATCH = 32
 SHARD = 1024  # pictures in a file of the cache: what a kill can cost

@@ -22,7 +22,7 @@ from .job import PARTS, Job
 from .loop import progress_bars
 from .network import named, to_train
 from .place import Place
-from .recipes import Recipe
+from .recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +153,7 @@ def _train(
         raise ValueError(f"on_bad must be 'skip' or 'raise'. Received: on_bad={on_bad!r}")
     if not is_whole_number(seed) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number in 0..2**32 - 1. Received: seed={seed!r}")
+    seed = int(seed)  # Keras takes no number of NumPy
     given = model_or_name.model if isinstance(model_or_name, Bundle) else model_or_name
     if size is not None and not isinstance(given, str):
         raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
@@ -181,13 +182,14 @@ def _train(
     with progress_bars(worker.writes) as progress:
         job = Job(model, preset, parts, recipe, seed, on_bad, progress, worker)
         state, preset, read = job.done(place and place.checkpoint)
+    found = [sentence for sentence in found if sentence not in missing_classes(parts[1], classes)]
     if state.stopped:
         say(f"stopped after epoch {len(state.rows)}; epoch {state.chosen['epoch']} is kept")
     metrics = {
         **state.chosen,
         **{f"{name} pictures": len(part.samples.sources) for name, part in zip(PARTS, read, strict=True)},
         "unreadable": [line for part in read for line in part.unreadable],
-        "findings": list(dict.fromkeys(found + missing_classes(read[1].samples, classes))),
+        "findings": [*found, *missing_classes(read[1].samples, classes)],
     }
     notes = {"recipe": dataclasses.asdict(recipe), "seed": seed, "metrics": metrics}
     bundle = dataclasses.replace(bundle, preset=preset, notes=notes, history=tuple(state.rows))

@@ -6,7 +6,7 @@ import keras
 
 from ..architecture.names import Address
 from ..weights.loading import HEAD
-from .recipes import Recipe
+from .recipe import Recipe
 
 
 def first_trained(model: keras.Model, recipe: Recipe) -> int:

@@ -23,7 +23,7 @@ from . import loop
 from .epoch import Epoch
 from .features import Reader, class_weights, train_head
 from .freezing import frozen_as, terms
-from .recipes import Recipe
+from .recipe import Recipe
 from .workers import Worker, check_same, needs_strategy
 
 LISTED = 20  # unreadable pictures in an error
@@ -35,7 +35,7 @@ class Part:
     """Pictures to train on, or to validate with.
 
     Attributes:
-        samples: Those that can be read, as far as that is known.
+        samples: Those that can be read.
         unreadable: One line for each that cannot.
         pictures: The pictures of ``samples``, where they were read for the network.
     """
@@ -83,15 +83,13 @@ class Job:
         preset = self.preset
         if self.recipe.whole:
             preset = dataclasses.replace(preset, name=f"{preset.name}_whole", resize=preset.size)
-        parts = list(map(Part, self.parts))
-        if self.recipe.unfrozen or self.on_bad == "raise":  # else the classifier's features tell
-            parts = self._read(preset)
+        parts = self._read(preset) if self.recipe.unfrozen else None
         if (layer := normalization_of(self.model)) and not np.any(keras.ops.convert_to_numpy(layer.mean)):
             self._adapt(preset)  # it knows no pictures yet
         state = loop.State([], [])
         if self.recipe.head_epochs and not (checkpoint and checkpoint.is_file()):
-            state, looked_at = self._classifier(preset, parts)
-            parts = parts if self.recipe.unfrozen else looked_at
+            state, looked_at = self._classifier(preset, listed=parts is not None)
+            parts = parts or looked_at
         if self.recipe.unfrozen and not state.stopped:
             state, preset = self._network(preset, state, checkpoint, parts)
         return state, preset, parts
@@ -109,25 +107,25 @@ class Job:
         adapt(self.model, batches())
 
     def _read(self, preset: Preset) -> list[Part]:
-        """Every picture once; those that are trained on are kept as far as there is memory."""
+        """Every picture once, kept as far as there is memory."""
         size, read = input_size(self.model, preset), []
-        share = quarter_of_memory() / sum(len(part.sources) for part in self.parts)
-        share = share / self.worker.count if self.recipe.unfrozen else 0  # several may be of one machine
+        memory = quarter_of_memory() / self.worker.count  # several may be of one machine
+        share = memory / sum(len(part.sources) for part in self.parts)
         shrink = AUGMENTATIONS[self.recipe.augmentation].shrink, middle
         for name, samples, function in zip(PARTS, self.parts, shrink, strict=True):
             advance = self._bar(samples, f"reading {name} pictures")
             shrunk = functools.partial(function, size=size, preset=preset)
             pictures, errors = keep(samples.sources, shrunk, share * len(samples.sources), advance)
-            read.append(dataclasses.replace(self._without(Part(samples), errors), pictures=pictures))
+            read.append(dataclasses.replace(self._readable(samples, errors), pictures=pictures))
         return read
 
-    def _classifier(self, preset: Preset, parts: list[Part]) -> tuple[loop.State, list[Part]]:
-        reader = Reader(self.model, preset, parts[0].samples.sources)
+    def _classifier(self, preset: Preset, listed: bool) -> tuple[loop.State, list[Part]]:
+        reader = Reader(self.model, preset, self.parts[0].sources)
         data, looked_at = [], []
-        for name, part in zip(PARTS, parts, strict=True):
-            advance = self._bar(part.samples, f"features of {name} pictures")
-            features, errors = reader.read(part.samples.sources, advance)
-            looked_at.append(self._without(part, errors))
+        for name, samples in zip(PARTS, self.parts, strict=True):
+            advance = self._bar(samples, f"features of {name} pictures")
+            features, errors = reader.read(samples.sources, advance)
+            looked_at.append(self._readable(samples, errors, listed))
             data.append((features, looked_at[-1].numbers(self.parts[0].classes)))
         self._draw_anew()
         return train_head(self.model, *data, self.recipe, self.progress), looked_at
@@ -160,19 +158,28 @@ class Job:
         policy = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
         self._draw_anew()
         with frozen_as(self.model, recipe):
-            network = accelerated(self.model, synchronized=needs_strategy(self.worker))
-            network = computing_in(network, policy)
-            state = loop.train(
-                network,
-                lambda number, steps: training(epoch=number, steps=steps),
-                epoch(held_out, right),
-                recipe,
-                terms(self.model, recipe),
-                self.progress,
-                dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows)),
-                checkpoint,
-                self.worker,
-            )
+            begun = state
+            try:
+                network = accelerated(self.model, synchronized=needs_strategy(self.worker))
+                network = computing_in(network, policy)
+                begun = dataclasses.replace(state, kept=loop.weights_of(network), begin=len(state.rows))
+                state = loop.train(
+                    network,
+                    lambda number, steps: training(epoch=number, steps=steps),
+                    epoch(held_out, right),
+                    recipe,
+                    terms(self.model, recipe),
+                    self.progress,
+                    begun,
+                    checkpoint,
+                    self.worker,
+                )
+            except KeyboardInterrupt:  # before the first step, or again as the best weights were put back
+                if begun.chosen is None:
+                    raise
+                if begun is not state:
+                    loop.put(network, begun.kept)
+                state = dataclasses.replace(begun, stopped=True)
         return state, preset
 
     def _draw_anew(self) -> None:
@@ -184,11 +191,11 @@ class Job:
         task = self.progress.add_task(title, total=len(samples.sources), note="")
         return functools.partial(self.progress.advance, task)
 
-    def _without(self, part: Part, errors: list[str | None]) -> Part:
-        """A part without the pictures that cannot be read, which are listed.
+    def _readable(self, samples: Samples, errors: list[str | None], listed: bool = False) -> Part:
+        """Samples without those that cannot be read, which are said unless they are ``listed``.
 
         Raises:
-            ValueError: That is not wanted, or too little is left.
+            ValueError: It is not wanted that any is left out, or too little is left.
         """
         bad = [error for error in errors if error]
         if bad and self.on_bad == "raise":
@@ -197,17 +204,17 @@ class Job:
             raise ValueError(f"{some}{more} cannot be used; on_bad='skip' leaves them out")
         if len(bad) == len(errors):
             raise ValueError(f"no picture could be read: {bad[0]}")
-        samples = part.samples.take(number for number, error in enumerate(errors) if not error)
-        gone = sorted(set(part.samples.labels) - set(samples.labels))
-        if gone and part.samples is self.parts[0]:
-            why = errors[part.samples.labels.index(gone[0])]
+        left = samples.take(number for number, error in enumerate(errors) if not error)
+        gone = sorted(set(samples.labels) - set(left.labels))
+        if gone and samples is self.parts[0]:
+            why = errors[samples.labels.index(gone[0])]
             raise ValueError(
                 f"no picture of the class {gone[0]} can be read ({why}); mend them, or leave the class out"
             )
-        said = [f"left out: {error}" for error in bad] + missing_classes(samples, gone)
-        for line in said if self.worker.writes else ():
-            say(line)
-        return Part(samples, (*part.unreadable, *bad), part.pictures)
+        if self.worker.writes and not listed:
+            for line in (*(f"left out: {error}" for error in bad), *missing_classes(left, gone)):
+                say(line)
+        return Part(left, tuple(bad))
 
 
 def _with_pixel_mean(preset: Preset, pictures: Iterable[np.ndarray], advance) -> Preset:

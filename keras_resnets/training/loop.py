@@ -20,7 +20,7 @@ from ..progress import bars, say
 from . import optimizers
 from .epoch import Epoch
 from .recalibration import recalibrate
-from .recipes import Recipe
+from .recipe import Recipe
 from .workers import ALONE, Worker, assign, check_same, needs_strategy
 
 

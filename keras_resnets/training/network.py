@@ -6,10 +6,9 @@ from ..bundle import rebuilt
 from ..inspection import check_answers_pictures
 from ..models import create
 from ..registry import variant, weight_named
-from ..weights.catalog import WEIGHTS
 from ..weights.loading import HEAD
 from .freezing import check_trains
-from .recipes import Recipe
+from .recipe import Recipe
 
 
 def named(name: str, pretrained: bool) -> tuple[str, str | None]:
@@ -18,10 +17,8 @@ def named(name: str, pretrained: bool) -> tuple[str, str | None]:
     Raises:
         ValueError: There is none of this name, or it has no weights.
     """
-    if pretrained and name in WEIGHTS:
-        return WEIGHTS[name].key, name
     if pretrained and "." in name:
-        weight_named(name)  # says which there are
+        return weight_named(name).key, name
     row = variant(name)
     if pretrained and row.weights is None:
         raise ValueError(

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from .recipes import Recipe
+from .recipe import Recipe
 from .workers import assign
 
 PATIENCE = 5  # epochs on a plateau

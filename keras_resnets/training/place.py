@@ -16,7 +16,7 @@ from ..images.reading import identity
 from ..models import origin_of
 from ..progress import say
 from .loop import saying_what_is_full, size_of
-from .recipes import Recipe
+from .recipe import Recipe
 from .workers import ALONE, Worker
 
 TOLD = "training.json"  # what is trained, and on what
@@ -93,6 +93,7 @@ class Place:
             return
         told = {
             "network": {"key": origin_of(model).key, **_built_with(model)},
+            "weights": origin_of(model).weight,
             "seed": seed,
             "data": _fingerprint(parts),
         }

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from .recipes import Recipe
+from .recipe import Recipe
 
 
 class Worker(NamedTuple):

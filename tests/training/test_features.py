@@ -7,7 +7,7 @@ from keras_resnets import create
 from keras_resnets.progress import bars
 from keras_resnets.training.features import train_head
 from keras_resnets.training.loop import TrainingError
-from keras_resnets.training.recipes import Recipe, changed
+from keras_resnets.training.recipe import Recipe, changed
 
 from ..conftest import as_numpy
 

@@ -7,7 +7,7 @@ import pytest
 from keras_resnets import create
 from keras_resnets.training.freezing import first_trained, frozen_as, terms
 from keras_resnets.training.recalibration import recalibrate
-from keras_resnets.training.recipes import Recipe
+from keras_resnets.training.recipe import Recipe
 
 from ..conftest import as_numpy, randomise
 

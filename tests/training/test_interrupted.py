@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnets import Bundle, TrainingError, create, fine_tune, preset_of, reporting, train
+from keras_resnets import Bundle, TrainingError, create, evaluate, fine_tune, preset_of, reporting, train
 from keras_resnets.images import batches
 from keras_resnets.images.dataset import Samples
 from keras_resnets.images.reading import ImageError
-from keras_resnets.training import features, loop
+from keras_resnets.training import features, job, loop
 from keras_resnets.training.place import Place
 
 from ..conftest import as_numpy, write_picture
@@ -71,17 +71,25 @@ POINTS = ("features", "classifier", "network", "epoch", "writing", "written", "n
 @pytest.fixture
 def start(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
+    started = []
 
     def start(name, point):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, tmp_path / "script.py", tmp_path / name, point],
             env=os.environ | {"KERAS_RESNETS_HOME": str(tmp_path / f"cache-{name}")},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell lets its background jobs, and what they start, ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def test_killed_at_every_point_it_goes_on_to_the_same_result(start, tmp_path):
@@ -116,15 +124,43 @@ def test_ctrl_c_keeps_what_there_is(start, tmp_path):
     assert 3 <= int(printed) < 999 and len(Bundle.load(tmp_path / "out").history) == int(printed)
 
 
-def test_ctrl_c_before_the_network_has_trained_keeps_the_classifier(data, monkeypatch, tmp_path):
-    def interrupt(*arguments, **logs):
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(job, "accelerated"), (loop, "_ways"), (loop._Watch, "on_train_batch_end")],
+    ids=["built", "compiled", "trained"],
+)
+def test_ctrl_c_before_the_network_has_an_epoch_keeps_the_classifier(
+    data, owner, name, monkeypatch, tmp_path
+):
+    def interrupt(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop._Watch, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(owner, name, interrupt)
     run = fine_tune("resnet20", data, "full", head_epochs=3, epochs=9, out=tmp_path / "out")
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     top1 = Bundle.load(tmp_path / "out").notes["metrics"]["top1"]
     assert top1 == pytest.approx(run.metrics["val_accuracy"])
+
+
+def test_a_second_ctrl_c_loses_nothing_either(data, monkeypatch):
+    """It comes as the best weights are put back after the first."""
+    put, calls = loop.put, []
+
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    def twice(network, arrays):
+        calls.append(1)
+        if len(calls) == 1:
+            put(network, [0 * array for array in arrays[:5]] + arrays[5:])
+            raise KeyboardInterrupt
+        put(network, arrays)
+
+    monkeypatch.setattr(loop._Watch, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(loop, "put", twice)
+    run = fine_tune("resnet20", data, "full", head_epochs=3, epochs=9, validation=data)
+    assert len(calls) == 2
+    assert evaluate(run.bundle, data).top1 == pytest.approx(run.metrics["val_accuracy"])
 
 
 def test_a_disk_that_fills_leaves_the_last_checkpoint(data, full_disk, monkeypatch, tmp_path):

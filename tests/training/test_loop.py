@@ -13,7 +13,8 @@ from keras_resnets import Bundle, TrainingError, create, fine_tune, preprocess, 
 from keras_resnets.images.dataset import Samples
 from keras_resnets.training import features, job, loop
 from keras_resnets.training.epoch import Epoch
-from keras_resnets.training.recipes import changed, modern
+from keras_resnets.training.recipe import changed
+from keras_resnets.training.recipes import modern
 
 from ..conftest import as_numpy, write_picture
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_resnets.training.optimizers import PATIENCE, Schedule, after_plateaus, optimizer
-from keras_resnets.training.recipes import Recipe, changed
+from keras_resnets.training.recipe import Recipe, changed
 
 from ..conftest import as_numpy
 

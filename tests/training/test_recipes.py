@@ -4,18 +4,8 @@ import dataclasses
 
 import pytest
 
-from keras_resnets.training.recipes import (
-    RECIPES,
-    Recipe,
-    auto,
-    changed,
-    full,
-    head,
-    modern,
-    paper,
-    parsed,
-    resolve,
-)
+from keras_resnets.training.recipe import Recipe, changed, parsed
+from keras_resnets.training.recipes import RECIPES, auto, full, head, modern, paper, resolve
 
 
 def test_the_papers_numbers():
@@ -122,5 +112,5 @@ def test_names_are_resolved_by_the_size_of_the_pictures():
 
 
 def test_auto_goes_by_the_size_of_the_data():
-    assert auto(99, 10) == head() and auto(100, 10) == full()
+    assert auto(99, 10) == changed(full(), epochs=40) and auto(100, 10) == full()
     assert auto(40_000, 10) == full() and auto(40_000, 10, 32) == full(32)

@@ -20,7 +20,8 @@ from keras_resnets.images.batches import Pictures
 from keras_resnets.images.presets import PRESETS
 from keras_resnets.training import launching
 from keras_resnets.training.epoch import Epoch
-from keras_resnets.training.recipes import changed, modern
+from keras_resnets.training.recipe import changed
+from keras_resnets.training.recipes import modern
 from keras_resnets.training.workers import Worker, check_can_share
 
 from ..conftest import as_numpy
