@@ -209,7 +209,7 @@ def choices(quick: bool, measure: Callable) -> list[dict]:
             common["precision"] = "bfloat16"
             fixed = {name: measure(ours, recipe=name, **common) for name in ("head", "last", "full")}
             # `auto` is one of them, and trained with the same seed the same; or has another number of epochs.
-            chosen = auto(10 * (train - max(1, train // 5)), 10, common["size"])
+            chosen = auto(10 * (train - max(1, train // 5)), common["size"])
             same = chosen == RECIPES[chosen.name](common["size"])
             longer = {} if same else {"epochs": chosen.epochs}
             found = measure(ours, recipe=chosen.name, **longer, **common)

@@ -75,7 +75,7 @@ def fine_tune(
             given change; with ``drop_path`` those of a copy.
         data: A folder with a sub-folder a class, a CSV, `Samples`, or a pair of images, uint8 (N, H, W, 3),
             and classes (N,).
-        recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the numbers of pictures and classes.
+        recipe: A `Recipe`, the name of one, or ``"auto"``: chosen from the number of pictures.
         validation: Share of each class that is kept out of training, in (0, 1); or data of its own.
         size: Height and width that the network takes; None is the architecture's own.
         seed: Decides the split, the order and every random draw; Keras' own random state is set by it.
@@ -162,7 +162,7 @@ def _train(
     place = Place.of(out, resume, worker)
     parts = _parts(data, held_out, seed)
     classes = parts[0].classes
-    recipe = recipes.resolve(recipe, len(parts[0].sources), len(classes), size or network, fields)
+    recipe = recipes.resolve(recipe, len(parts[0].sources), size or network, fields)
     workers.check_can_share(worker, recipe, len(parts[0].sources))
     found = findings(*parts)
     keras.utils.set_random_seed(seed)

@@ -1,7 +1,7 @@
 """Recipes, and how one is chosen: functions of the size of the data.
 
 >>> from keras_resnets import recipes
->>> recipes.auto(pictures=300, classes=3) == recipes.full(224)
+>>> recipes.auto(pictures=300, size=224) == recipes.full(224)
 True
 """
 
@@ -69,27 +69,26 @@ def full(size: int = 224) -> Recipe:
     )
 
 
-FEW = 10  # pictures a class, below which an epoch has a step or two
+FEW = 100  # pictures, of which an epoch has three steps
 
 
-def auto(pictures: int, classes: int, size: int = 224) -> Recipe:
-    """A recipe for a pretrained network, from the data: `full`, for more epochs where there are few pictures.
+def auto(pictures: int, size: int = 224) -> Recipe:
+    """A recipe for a pretrained network, from the data: `full`, for more epochs where these are of few steps.
 
     Source: a rule of the data's size, as in Kolesnikov et al., Big Transfer, arXiv:1912.11370, section 3.3.
-    The table "The recipe that is chosen" in docs/training.md begins at a single picture a class.
+    Measured in docs/training.md, "The recipe that is chosen".
 
     Args:
-        pictures: All that are trained on.
-        classes: How many there are.
+        pictures: How many are trained on.
         size: Side of the pictures.
 
     Example:
 
-    >>> auto(50, 10).epochs, auto(160, 10).epochs
+    >>> auto(50).epochs, auto(160).epochs
     (40, 10)
     """
     recipe = full(size)
-    return changed(recipe, epochs=4 * recipe.epochs) if pictures < FEW * classes else recipe
+    return changed(recipe, epochs=4 * recipe.epochs) if pictures < FEW else recipe
 
 
 def paper(size: int = 224) -> Recipe:
@@ -164,19 +163,19 @@ def modern(size: int = 32) -> Recipe:
 RECIPES = {recipe.__name__: recipe for recipe in (head, last, full, paper, modern)}
 
 
-def resolve(recipe: "str | Recipe", pictures: int, classes: int, model, fields: dict) -> Recipe:
+def resolve(recipe: "str | Recipe", pictures: int, model, fields: dict) -> Recipe:
     """The recipe that is meant.
 
     Args:
         recipe: One, or a name of `RECIPES`, or ``"auto"``.
-        pictures, classes: Of the data to train on.
+        pictures: How many are trained on.
         model: A key or a network, or the side of its pictures.
         fields: Other values of some fields.
     """
     if isinstance(recipe, Recipe):
         return changed(recipe, **fields)
     if recipe == "auto":
-        return changed(auto(pictures, classes, _side(model)), **fields)
+        return changed(auto(pictures, _side(model)), **fields)
     if recipe not in RECIPES:
         names = ", ".join(("auto", *RECIPES))
         raise ValueError(f"recipe must be {names} or a Recipe. Received: recipe={recipe!r}")

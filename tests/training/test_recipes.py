@@ -102,15 +102,15 @@ def test_every_field_can_be_set_from_the_command_line():
 
 
 def test_names_are_resolved_by_the_size_of_the_pictures():
-    assert resolve("modern", 100, 2, "resnet20", {}).augmentation == "pad"
-    assert resolve("modern", 100, 2, "resnet18", {"epochs": 3}) == changed(modern(224), epochs=3)
-    assert resolve("auto", 100, 2, "resnet18", {}) == auto(100, 2)
-    assert resolve(paper(), 100, 2, "resnet18", {}) == paper()
+    assert resolve("modern", 100, "resnet20", {}).augmentation == "pad"
+    assert resolve("modern", 100, "resnet18", {"epochs": 3}) == changed(modern(224), epochs=3)
+    assert resolve("auto", 100, "resnet18", {}) == auto(100)
+    assert resolve(paper(), 100, "resnet18", {}) == paper()
     with pytest.raises(ValueError, match="recipe must be auto, head, last, full, paper, modern or a Recipe"):
-        resolve("best", 100, 2, "resnet20", {})
+        resolve("best", 100, "resnet20", {})
     assert set(RECIPES) == {"head", "last", "full", "paper", "modern"}
 
 
 def test_auto_goes_by_the_size_of_the_data():
-    assert auto(99, 10) == changed(full(), epochs=40) and auto(100, 10) == full()
-    assert auto(40_000, 10) == full() and auto(40_000, 10, 32) == full(32)
+    assert auto(99) == changed(full(), epochs=40) and auto(100) == full()
+    assert auto(40_000) == full() and auto(40_000, 32) == full(32)
