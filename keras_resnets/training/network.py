@@ -36,7 +36,7 @@ def to_train(given, pretrained: bool, classes: int, size: int | None, recipe: Re
         size: Side of the pictures; None is the architecture's own, and a given network's.
 
     Raises:
-        ValueError: There are as many outputs as classes in no way, or the recipe trains nothing in it.
+        ValueError: It has another number of outputs, or the recipe trains nothing in it.
     """
     if isinstance(given, str):
         key, weights = named(given, pretrained)
