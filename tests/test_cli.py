@@ -85,7 +85,10 @@ def test_list_and_describe(run):
         (["predict"], "Missing argument 'PATHS...'"),
         (["evaluate", "resnet5", "data"], "unknown weights 'resnet5'"),
         (["finetune", "nowhere", "--out", "x"], "no data at nowhere"),
-        (["export", "nowhere/pets", "x"], "unknown weights 'nowhere/pets'"),
+        (["export", "nowhere/pets", "x"], "nowhere/pets is not a bundle: no bundle.json in it"),
+        (["export", "pets", "x"], "unknown weights 'pets'"),
+        (["finetune", ".", "--model", "nowhere/pets", "--out", "x"], "nowhere/pets is not a bundle"),
+        (["train", "--dataset", "cifar10", "--model", "resnet5"], "unknown architecture 'resnet5'"),
         (["classify"], "No such command 'classify'"),
     ],
 )
@@ -200,7 +203,7 @@ def test_finetune_writes_a_bundle(run, tmp_path):
     model = create("resnet20", weights=None, classes=2)
     Bundle(model, preset_of(model), numbered(["a", "b"])).save(tmp_path / "first")
     arguments = ("finetune", tmp_path / "data", "--model", tmp_path / "first", "--out", tmp_path / "pets")
-    status, out, err = run(*arguments, "--epochs", 1, "--set", "batch_size=4")
+    status, out, err = run(*arguments, "--recipe", "head", "--epochs", 1, "--set", "batch_size=4")
     assert status == 2 and "2 classes, 6 pictures for training, 2 for validation, 1 left out:" in out
     assert f"left out: {tmp_path}/data/cat/broken.png: the file is empty" in err
     bundle = Bundle.load(tmp_path / "pets")
