@@ -75,7 +75,9 @@ def as_numpy(tensor):
 def assert_near(got, expected, tolerance=1e-5):
     """Two ways to the same tensor: float32 errs by its largest terms, which a small value is the rest of."""
     got, expected = as_numpy(got), as_numpy(expected)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+    np.testing.assert_allclose(
+        got, expected, rtol=0, atol=tolerance * np.abs(expected).max(), equal_nan=False
+    )
 
 
 def tiny(preact=False, name="resnet50", classes=4, **options):

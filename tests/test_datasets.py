@@ -61,7 +61,9 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path):
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize(
-    "damage", [lambda whole: whole[:-1], lambda whole: b"no batch"], ids=["cut", "other"]
+    "damage",
+    [lambda whole: whole[:-1], lambda whole: b"no batch", lambda whole: b""],
+    ids=["cut", "other", "empty"],
 )
 def test_a_damaged_file_of_cifar_is_named(tmp_path, binary, damage):
     write_cifar(tmp_path, binary)

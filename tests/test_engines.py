@@ -9,7 +9,7 @@ import pytest
 from keras_resnets import Predictor, create
 from keras_resnets.engines import ENGINES, compiled
 
-from .conftest import as_numpy, calm, tiny, write_picture
+from .conftest import as_numpy, assert_near, calm, tiny, write_picture
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="engines start from TensorFlow's graph"
@@ -32,10 +32,6 @@ def small(key, **options):
     return calm(create(key, **standard | options))
 
 
-def assert_near(answers, expected, precision):
-    assert np.abs(answers - expected).max() <= TOLERANCES[precision] * np.abs(expected).max()
-
-
 @on_tensorflow
 @pytest.mark.parametrize(("engine", "precision"), WAYS)
 def test_an_engine_gives_the_network_s_answers(engine, precision, chance):
@@ -44,7 +40,7 @@ def test_an_engine_gives_the_network_s_answers(engine, precision, chance):
     run = compiled(model, engine, precision, 3, calibration=images if precision == "int8" else None)
     first, again = run(images[:3]), run(images[3:])
     assert first.dtype == "float32"
-    assert_near(np.concatenate([first, again]), as_numpy(model(images)), precision)
+    assert_near(np.concatenate([first, again]), as_numpy(model(images)), TOLERANCES[precision])
 
 
 # The deep ones take tf2onnx half a minute each.
@@ -62,7 +58,7 @@ def test_every_family_runs_in_every_engine(engine, key, chance):
     images = chance.normal(size=(2, size, size, 3)).astype("float32")
     expected = as_numpy(model(np.moveaxis(images, -1, 1) if first else images)).astype("float32")
     answers = compiled(model, engine, batch_size=2)(images)
-    assert_near(answers, expected, "bfloat16" if "dtype" in KINDS[key] else "float32")
+    assert_near(answers, expected, TOLERANCES["bfloat16" if "dtype" in KINDS[key] else "float32"])
 
 
 @on_tensorflow

@@ -157,7 +157,7 @@ def _train(
     given = model_or_name.model if isinstance(model_or_name, Bundle) else model_or_name
     if size is not None and not isinstance(given, str):
         raise ValueError(f"size goes with the name of a network; {given.name!r} takes {given.input_shape}")
-    network = named(given, pretrained)[0] if isinstance(given, str) else given
+    network, weights = named(given, pretrained) if isinstance(given, str) else (given, None)
     worker = workers.current()
     place = Place.of(out, resume, worker)
     parts = _parts(data, held_out, seed)
@@ -166,7 +166,7 @@ def _train(
     workers.check_can_share(worker, recipe, len(parts[0].sources))
     found = findings(*parts)
     keras.utils.set_random_seed(seed)
-    model = to_train(given, pretrained, len(classes), size, recipe)
+    model = to_train(network, weights, len(classes), size, recipe)
     preset = model_or_name.preset if isinstance(model_or_name, Bundle) else preset_of(model)
     bundle = Bundle(model, preset, numbered(classes))
     if place:

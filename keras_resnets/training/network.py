@@ -28,23 +28,24 @@ def named(name: str, pretrained: bool) -> tuple[str, str | None]:
     return row.key, "default" if pretrained else None
 
 
-def to_train(given, pretrained: bool, classes: int, size: int | None, recipe: Recipe) -> keras.Model:
-    """The network of a name, or the one that is given, with the recipe's drop path.
+def to_train(network, weights: str | None, classes: int, size: int | None, recipe: Recipe) -> keras.Model:
+    """A network of an architecture, or the one that is given, with the recipe's drop path.
 
     Args:
-        given: A name, as `named` takes it, or a network.
+        network: The architecture's key, or a network.
+        weights: The architecture's, as `named` gives them; None begins from random ones.
         size: Side of the pictures; None is the architecture's own, and a given network's.
 
     Raises:
         ValueError: It has another number of outputs, or the recipe trains nothing in it.
     """
-    if isinstance(given, str):
-        key, weights = named(given, pretrained)
+    if isinstance(network, str):
         options = {"input_shape": _shape(size)} if size else {}
-        options |= {"classes": classes, "new_head": pretrained, "kernel_initializer": recipe.initializer}
-        model = create(key, weights=weights, drop_path_rate=recipe.drop_path, **options)
+        options |= {"classes": classes, "new_head": weights is not None}
+        options |= {"kernel_initializer": recipe.initializer, "drop_path_rate": recipe.drop_path}
+        model = create(network, weights=weights, **options)
     else:
-        model = rebuilt(given, drop_path_rate=recipe.drop_path) if recipe.drop_path else given
+        model = rebuilt(network, drop_path_rate=recipe.drop_path) if recipe.drop_path else network
     check_answers_pictures(model)
     units = model.get_layer(HEAD).units
     if units != classes:

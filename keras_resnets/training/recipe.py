@@ -1,27 +1,30 @@
 """How a network is trained, as plain data."""
 
 import dataclasses
-import numbers
 import types
 
 import numpy as np
 
+from ..architecture.style import is_number, is_whole_number
 from ..images.augmentation import AUGMENTATIONS
 
 BATCH_NORM = ("frozen", "batch", "recalibrate")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "steps", "cosine", "plateau")
 
-
 _YES = {"yes": True, "true": True, "no": False, "false": False}
-# The type of a field -> the types that are taken, what an error calls them, how text is read.
+# The type of a field -> which values are taken, what an error calls them, how text is read.
 KINDS = {
-    int: (numbers.Integral, "a whole number", int),
-    float: (numbers.Real, "a number", float),
-    bool: (bool, "yes or no (True or False)", lambda text: _YES[text.lower()]),
-    str: (str, "a name", str),
+    int: (is_whole_number, "a whole number", int),
+    float: (is_number, "a number", float),
+    bool: (
+        lambda value: isinstance(value, bool),
+        "yes or no (True or False)",
+        lambda text: _YES[text.lower()],
+    ),
+    str: (lambda value: isinstance(value, str), "a name", str),
     tuple[float, ...]: (
-        (tuple, list),
+        lambda value: isinstance(value, tuple | list),
         "numbers, as 0.5,0.75",
         lambda text: tuple(map(float, filter(None, text.split(",")))),
     ),
@@ -128,8 +131,7 @@ class Recipe:
             if isinstance(value, np.generic):
                 value = value.item()
                 object.__setattr__(self, field.name, value)  # else no JSON could keep it
-            fits = isinstance(value, taken) and isinstance(value, bool) == (taken is bool)
-            self._check(field.name, fits or (optional and value is None), said)
+            self._check(field.name, taken(value) or (optional and value is None), said)
         for field, allowed in (
             ("batch_norm", BATCH_NORM),
             ("optimizer", OPTIMIZERS),
@@ -147,8 +149,7 @@ class Recipe:
             self._check(field, getattr(self, field) >= 0, "0 or more")
         for field in ("epochs", "batch_size", "iterations", "patience"):
             value = getattr(self, field)
-            optional = field in ("iterations", "patience")
-            self._check(field, (optional and value is None) or value >= 1, "at least 1")
+            self._check(field, value is None or value >= 1, "at least 1")
         if self.schedule == "plateau" and self.warmup:
             raise ValueError(f"schedule='plateau' goes without a warmup. Received: warmup={self.warmup}")
         if self.pixel_mean and self.head_epochs:
@@ -156,7 +157,7 @@ class Recipe:
                 "pixel_mean is for networks that know no other mean, and goes with head_epochs=0. "
                 f"Received: head_epochs={self.head_epochs}"
             )
-        shares = all(isinstance(share, numbers.Real) and 0 < share < 1 for share in self.steps)
+        shares = all(is_number(share) and 0 < share < 1 for share in self.steps)
         self._check("steps", shares, "shares between 0 and 1")
         if not self.head_epochs and not self.unfrozen:
             raise ValueError("a recipe without head_epochs and without unfrozen trains nothing")

@@ -69,7 +69,7 @@ def full(size: int = 224) -> Recipe:
     )
 
 
-FEW = 100  # pictures, of which an epoch has three steps
+FEW = 100  # pictures, below which an epoch has four steps at most
 
 
 def auto(pictures: int, size: int = 224) -> Recipe:

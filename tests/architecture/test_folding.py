@@ -10,7 +10,7 @@ import pytest
 from keras_resnets import create, fold
 from keras_resnets.architecture.variants import VARIANTS
 
-from ..conftest import as_numpy, calm
+from ..conftest import assert_near, calm
 
 KINDS = {
     "resnet50": 0, "resnet50v2": 17, "resnext50": 0, "resnet18": 0, "resnet50_v1_5": 0, "resnet50_d": 0,
@@ -33,8 +33,7 @@ def test_the_same_answers_with_fewer_norms(key, chance):
     before = model.get_weights()
     folded = fold(model)
     images = chance.normal(size=(2, *model.input_shape[1:])).astype("float32")
-    ours, theirs = as_numpy(folded(images)), as_numpy(model(images))
-    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
+    assert_near(folded(images), model(images), 1e-4)
     assert norms(folded) == KINDS[key]
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -48,16 +47,14 @@ def test_the_same_answers_with_fewer_norms(key, chance):
 def test_options_are_kept(options, chance):
     model = calm(small("resnet18", classifier_activation=None, **options))
     images = chance.normal(size=(2, *model.input_shape[1:])).astype("float32")
-    ours, theirs = as_numpy(fold(model)(images)), as_numpy(model(images))
-    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
+    assert_near(fold(model)(images), model(images), 1e-4)
 
 
 def test_feature_maps_are_folded_too(chance):
     model = calm(create("resnet50v2", weights=None, features=("conv2", "conv4"), input_shape=(64, 64, 3)))
     images = chance.normal(size=(1, 64, 64, 3)).astype("float32")
     for name, value in fold(model)(images).items():
-        theirs = as_numpy(model(images)[name])
-        assert np.abs(as_numpy(value) - theirs).max() <= 1e-4 * np.abs(theirs).max()
+        assert_near(value, model(images)[name], 1e-4)
 
 
 def test_a_folded_network_opens_where_only_keras_is_installed(tmp_path):

@@ -204,7 +204,7 @@ def test_a_recipes_drop_path_is_the_networks(folder):
 def test_a_network_from_nothing_begins_as_its_recipe_says():
     """He et al., arXiv:1502.01852: a deviation of the square root of 2 over the inputs of a kernel."""
     for recipe, deviation in ((paper(32), (2 / 1024) ** 0.5), (modern(32), (2 / (1024 + 256)) ** 0.5)):
-        kernel = to_train("resnet50", False, 2, 32, recipe).get_layer("conv4_block2_1_conv").kernel
+        kernel = to_train("resnet50", None, 2, 32, recipe).get_layer("conv4_block2_1_conv").kernel
         assert as_numpy(kernel).std() == pytest.approx(deviation, rel=0.02)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from keras_resnets.training.recipe import Recipe, changed, parsed
@@ -57,6 +58,12 @@ def test_the_papers_numbers():
 def test_a_wrong_field_is_named(field, value, message):
     with pytest.raises(ValueError, match=message.replace("\\\\", "\\")):
         changed(modern(), **{field: value})
+
+
+def test_numbers_of_numpy_become_pythons():
+    recipe = changed(modern(), epochs=np.int64(3), learning_rate=np.float32(0.5))
+    assert (type(recipe.epochs), type(recipe.learning_rate)) == (int, float)
+    assert (recipe.epochs, recipe.learning_rate) == (3, 0.5)
 
 
 def test_epochs_of_a_classifier_are_its_own():
